@@ -1,0 +1,622 @@
+//! The state of every piece and block of a torrent while it is downloaded: what is had, how rare each
+//! piece is, which blocks are requested from whom.
+//!
+//! The engine moves this table on; piece policies read it through a [`PieceView`]. It joins what the
+//! original client kept apart in its piece picker (`interests`, `started`) and in its storage wrapper
+//! (`inactive_requests`, `numactive`), since neither can be judged without the other.
+//!
+//! A piece is in one of four states: *had*; *fresh* (nothing of it was asked for); *started* (some of it
+//! was); *full* (every block is here, its hash is being checked). A block of a started piece is *open* (to be
+//! asked for), *requested* (from one peer, or in endgame from several) or *received*.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+
+use crate::block::{BlockRef, PieceIndex, PieceSet};
+use crate::rng;
+use crate::view::{PeerFacts, PeerKey, SwarmView};
+
+/// How many connected peers have each piece that we lack, and those pieces by that number.
+///
+/// Each level is a list in random order; a piece moves between levels in O(1), to a random place (PP-1, PP-2, PP-5).
+#[derive(Clone, Debug)]
+struct Availability {
+    /// Peers known to have each piece.
+    counts: Vec<u16>,
+    /// Where each piece that we lack stands in its level's list.
+    places: Vec<u32>,
+    /// The pieces that we lack, by availability.
+    levels: Vec<Vec<PieceIndex>>,
+}
+
+impl Availability {
+    fn new(have: &PieceSet, rng: &mut dyn Rng) -> Self {
+        let mut missing: Vec<PieceIndex> = have.missing().collect();
+        rng::shuffle(rng, &mut missing);
+        let mut places = vec![0; have.pieces() as usize];
+        for (place, piece) in missing.iter().enumerate() {
+            places[piece.as_usize()] = place as u32;
+        }
+        Self { counts: vec![0; have.pieces() as usize], places, levels: vec![missing] }
+    }
+
+    fn take_out(&mut self, piece: PieceIndex) {
+        let place = self.places[piece.as_usize()] as usize;
+        let level = &mut self.levels[usize::from(self.counts[piece.as_usize()])];
+        level.swap_remove(place);
+        if let Some(moved) = level.get(place) {
+            self.places[moved.as_usize()] = place as u32;
+        }
+    }
+
+    /// Puts `piece` at a uniformly random place of its level; the piece displaced goes to the end.
+    fn put_in(&mut self, piece: PieceIndex, rng: &mut dyn Rng) {
+        let at_level = usize::from(self.counts[piece.as_usize()]);
+        if self.levels.len() <= at_level {
+            self.levels.resize_with(at_level + 1, Vec::new);
+        }
+        let level = &mut self.levels[at_level];
+        let last = level.len();
+        level.push(piece);
+        let place = rng::below(rng, last as u32 + 1) as usize;
+        level.swap(place, last);
+        self.places[level[last].as_usize()] = last as u32;
+        self.places[piece.as_usize()] = place as u32;
+    }
+}
+
+/// Who was asked for a block and has not sent it: nearly always one peer, several in endgame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Block {
+    #[default]
+    Open,
+    Requested(PeerKey),
+    RequestedOfMany(Vec<PeerKey>),
+    Received(PeerKey),
+}
+
+impl Block {
+    fn is_requested_of(&self, peer: PeerKey) -> bool {
+        match self {
+            Self::Requested(one) => *one == peer,
+            Self::RequestedOfMany(many) => many.contains(&peer),
+            Self::Open | Self::Received(_) => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Progress {
+    blocks: Vec<Block>,
+    /// Blocks that are open.
+    open: u32,
+    /// Blocks that are not received.
+    missing: u32,
+    /// Whether a seed was asked for a block of it (PP-3).
+    by_seed: bool,
+}
+
+/// What became of a block that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The other peers that were asked for it too, whose requests are cancelled.
+    pub others: Vec<PeerKey>,
+    /// Whether it was the last of its piece, which is to be hashed now.
+    pub piece_is_full: bool,
+}
+
+/// Every piece and block of one torrent.
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    have: PieceSet,
+    /// Pieces of which a block is open: fresh ones, and started ones with open blocks.
+    open: PieceSet,
+    availability: Availability,
+    /// Started and full pieces.
+    progress: BTreeMap<PieceIndex, Progress>,
+    /// Started pieces in the order of their first request (PP-3).
+    started: Vec<PieceIndex>,
+    block_length: u32,
+    piece_length: u32,
+    last_piece_length: u32,
+    /// Open blocks, in bytes: 0 means that every block of every missing piece is requested (SW-19).
+    open_bytes: u64,
+    /// Bytes of pieces that are not had.
+    left: u64,
+    playhead: PieceIndex,
+}
+
+impl Pieces {
+    /// The table of a torrent of `total_length` bytes in pieces of `piece_length`, asked for in blocks of
+    /// `block_length`, of which `have` is had; `rng` draws the order inside levels of availability.
+    ///
+    /// # Panics
+    /// When a length is 0, or `have` is not of as many pieces as the lengths make.
+    pub fn new(
+        total_length: u64,
+        piece_length: u32,
+        block_length: u32,
+        have: PieceSet,
+        rng: &mut dyn Rng,
+    ) -> Self {
+        assert!(total_length > 0 && piece_length > 0 && block_length > 0, "a length is 0");
+        let pieces = total_length.div_ceil(u64::from(piece_length));
+        assert_eq!(pieces, u64::from(have.pieces()), "as many pieces as the lengths make");
+        let mut open = PieceSet::new(have.pieces());
+        have.missing().for_each(|piece| {
+            open.insert(piece);
+        });
+        let last_piece_length = (total_length - (pieces - 1) * u64::from(piece_length)) as u32;
+        let mut table = Self {
+            availability: Availability::new(&have, rng),
+            have,
+            open,
+            progress: BTreeMap::new(),
+            started: Vec::new(),
+            block_length,
+            piece_length,
+            last_piece_length,
+            open_bytes: 0,
+            left: 0,
+            playhead: PieceIndex(0),
+        };
+        table.left = table.have.missing().map(|piece| u64::from(table.piece_length(piece))).sum();
+        table.open_bytes = table.left;
+        table
+    }
+
+    /// How many pieces the torrent has.
+    pub fn count(&self) -> u32 {
+        self.have.pieces()
+    }
+
+    /// The pieces that are verified and stored.
+    pub fn have(&self) -> &PieceSet {
+        &self.have
+    }
+
+    /// Bytes of pieces that are not had.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Bytes of blocks that are neither received nor requested. When this is 0 and pieces are missing, the
+    /// original client enters its endgame (SW-19).
+    pub fn open_bytes(&self) -> u64 {
+        self.open_bytes
+    }
+
+    /// The length of `piece` in bytes.
+    pub fn piece_length(&self, piece: PieceIndex) -> u32 {
+        if piece.0 + 1 == self.count() { self.last_piece_length } else { self.piece_length }
+    }
+
+    /// How many connected peers have `piece`.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        u32::from(self.availability.counts[piece.as_usize()])
+    }
+
+    /// The pieces that we lack, by how many connected peers have them: level 0 first, each level in random order.
+    pub fn levels(&self) -> &[Vec<PieceIndex>] {
+        &self.availability.levels
+    }
+
+    /// Whether a block of `piece` is open.
+    pub fn is_open(&self, piece: PieceIndex) -> bool {
+        self.open.contains(piece)
+    }
+
+    /// The pieces of which a block is open.
+    pub fn open(&self) -> &PieceSet {
+        &self.open
+    }
+
+    /// The pieces of which something was asked for and not everything is received, the longest started first.
+    pub fn started(&self) -> &[PieceIndex] {
+        &self.started
+    }
+
+    /// Whether a seed was asked for a block of the started piece `piece` (PP-3).
+    pub fn is_started_by_seed(&self, piece: PieceIndex) -> bool {
+        self.progress.get(&piece).is_some_and(|progress| progress.by_seed)
+    }
+
+    /// The blocks of started pieces that are not received, by piece and place.
+    pub fn missing_blocks(&self) -> impl Iterator<Item = BlockRef> + '_ {
+        self.progress.iter().flat_map(move |(&piece, progress)| {
+            let missing = progress.blocks.iter().enumerate();
+            let missing = missing.filter(|(_, block)| !matches!(block, Block::Received(_)));
+            missing.map(move |(at, _)| self.block_at(piece, at))
+        })
+    }
+
+    /// Whether `peer` was asked for `block` and has not sent it.
+    pub fn is_requested_of(&self, block: BlockRef, peer: PeerKey) -> bool {
+        self.block(block).is_some_and(|state| state.is_requested_of(peer))
+    }
+
+    /// Where playback stands, for policies that stream; the first piece unless a driver moved it.
+    pub fn playhead(&self) -> PieceIndex {
+        self.playhead
+    }
+
+    /// Moves the playhead.
+    pub fn set_playhead(&mut self, piece: PieceIndex) {
+        self.playhead = piece;
+    }
+
+    /// Counts one more peer that has `piece`.
+    pub fn gained(&mut self, piece: PieceIndex, rng: &mut dyn Rng) {
+        self.shift(piece, 1, rng);
+    }
+
+    /// Counts one peer fewer that has `piece`.
+    pub fn lost(&mut self, piece: PieceIndex, rng: &mut dyn Rng) {
+        self.shift(piece, -1, rng);
+    }
+
+    fn shift(&mut self, piece: PieceIndex, by: i16, rng: &mut dyn Rng) {
+        let lacking = !self.have.contains(piece);
+        if lacking {
+            self.availability.take_out(piece);
+        }
+        let count = &mut self.availability.counts[piece.as_usize()];
+        *count = count.checked_add_signed(by).expect("peers are counted in and out");
+        if lacking {
+            self.availability.put_in(piece, rng);
+        }
+    }
+
+    /// Takes the lowest open block of `piece` (SW-19) to ask `peer` for it; `from_seed` is remembered for
+    /// the rule that seeds join only what seeds started. `None` when no block is open.
+    pub fn request(&mut self, piece: PieceIndex, peer: PeerKey, from_seed: bool) -> Option<BlockRef> {
+        if !self.open.contains(piece) {
+            return None;
+        }
+        let at = self
+            .progress
+            .get(&piece)
+            .map_or(Some(0), |progress| progress.blocks.iter().position(|block| *block == Block::Open))?;
+        let block = self.block_at(piece, at);
+        self.mark_requested(block, peer, from_seed).then_some(block)
+    }
+
+    /// Takes `block` to ask `peer` for it, although others may have been asked too. Says no when it is no
+    /// block of a missing piece, is received, or `peer` was asked already.
+    pub fn mark_requested(&mut self, block: BlockRef, peer: PeerKey, from_seed: bool) -> bool {
+        let piece = block.piece;
+        if piece.0 >= self.count() || self.have.contains(piece) {
+            return false;
+        }
+        let at = (block.begin / self.block_length) as usize;
+        if block.begin >= self.piece_length(piece) || block != self.block_at(piece, at) {
+            return false;
+        }
+        if !self.progress.contains_key(&piece) {
+            let blocks = self.piece_length(piece).div_ceil(self.block_length);
+            let fresh = Progress {
+                blocks: vec![Block::Open; blocks as usize],
+                open: blocks,
+                missing: blocks,
+                by_seed: false,
+            };
+            self.progress.insert(piece, fresh);
+            self.started.push(piece);
+        }
+        let progress = self.progress.get_mut(&piece).expect("just made");
+        match &mut progress.blocks[at] {
+            Block::Received(_) => return false,
+            state if state.is_requested_of(peer) => return false,
+            state @ Block::Open => {
+                *state = Block::Requested(peer);
+                progress.open -= 1;
+                self.open_bytes -= u64::from(block.length);
+                if progress.open == 0 {
+                    self.open.remove(piece);
+                }
+            }
+            Block::RequestedOfMany(peers) => peers.push(peer),
+            state @ Block::Requested(_) => {
+                let Block::Requested(first) = *state else { unreachable!("matched above") };
+                *state = Block::RequestedOfMany(vec![first, peer]);
+            }
+        }
+        progress.by_seed |= from_seed;
+        true
+    }
+
+    /// `peer` will not send `block`: it choked us, is gone, or was told so. Says whether the block is open again.
+    pub fn release(&mut self, block: BlockRef, peer: PeerKey) -> bool {
+        let at = (block.begin / self.block_length) as usize;
+        let Some(progress) = self.progress.get_mut(&block.piece) else {
+            return false;
+        };
+        let Some(state) = progress.blocks.get_mut(at) else {
+            return false;
+        };
+        match state {
+            Block::Requested(one) if *one == peer => *state = Block::Open,
+            Block::RequestedOfMany(many) => {
+                many.retain(|one| *one != peer);
+                if let [last] = many[..] {
+                    *state = Block::Requested(last);
+                }
+                return false;
+            }
+            _ => return false,
+        }
+        progress.open += 1;
+        self.open_bytes += u64::from(block.length);
+        self.open.insert(block.piece);
+        true
+    }
+
+    /// `block` came from `peer`. `None` when `peer` was not asked for exactly this block, or it is no longer
+    /// needed: then its bytes are dropped (DL-11).
+    pub fn receive(&mut self, block: BlockRef, peer: PeerKey) -> Option<Arrival> {
+        if !self.is_requested_of(block, peer) {
+            return None;
+        }
+        let at = (block.begin / self.block_length) as usize;
+        let progress = self.progress.get_mut(&block.piece)?;
+        let before = std::mem::replace(&mut progress.blocks[at], Block::Received(peer));
+        progress.missing -= 1;
+        let piece_is_full = progress.missing == 0;
+        if piece_is_full {
+            self.started.retain(|&piece| piece != block.piece);
+        }
+        let others = match before {
+            Block::RequestedOfMany(many) => many.into_iter().filter(|&one| one != peer).collect(),
+            _ => Vec::new(),
+        };
+        Some(Arrival { others, piece_is_full })
+    }
+
+    /// Who sent each block of the full piece `piece`, in order of place; empty when it is not full.
+    pub fn senders(&self, piece: PieceIndex) -> Vec<PeerKey> {
+        let blocks = self.progress.get(&piece).into_iter().flat_map(|progress| &progress.blocks);
+        blocks
+            .filter_map(|block| if let Block::Received(from) = block { Some(*from) } else { None })
+            .collect()
+    }
+
+    /// `piece` is verified and stored: it is had now (PP-7).
+    ///
+    /// # Panics
+    /// When it was had already.
+    pub fn complete(&mut self, piece: PieceIndex) {
+        let length = u64::from(self.piece_length(piece));
+        match self.progress.remove(&piece) {
+            Some(progress) => self.open_bytes -= self.open_bytes_of(piece, &progress),
+            None => self.open_bytes -= length,
+        }
+        self.started.retain(|&started| started != piece);
+        self.availability.take_out(piece);
+        self.open.remove(piece);
+        self.left -= length;
+        assert!(self.have.insert(piece), "piece {piece} completed twice");
+    }
+
+    /// `piece` failed its hash or was lost on its way into the store: it is fresh again, last of its level (PP-8).
+    pub fn restart(&mut self, piece: PieceIndex) {
+        if let Some(progress) = self.progress.remove(&piece) {
+            self.open_bytes += u64::from(self.piece_length(piece)) - self.open_bytes_of(piece, &progress);
+        }
+        self.started.retain(|&started| started != piece);
+        self.open.insert(piece);
+        let count = usize::from(self.availability.counts[piece.as_usize()]);
+        let level = &mut self.availability.levels[count];
+        let place = self.availability.places[piece.as_usize()] as usize;
+        level.swap_remove(place);
+        if let Some(moved) = level.get(place) {
+            self.availability.places[moved.as_usize()] = place as u32;
+        }
+        self.availability.places[piece.as_usize()] = level.len() as u32;
+        level.push(piece);
+    }
+
+    /// `piece` was had, but the store no longer holds it: it is wanted again.
+    pub fn forget(&mut self, piece: PieceIndex, rng: &mut dyn Rng) {
+        if self.have.remove(piece) {
+            let length = u64::from(self.piece_length(piece));
+            self.left += length;
+            self.open_bytes += length;
+            self.open.insert(piece);
+            self.availability.put_in(piece, rng);
+        }
+    }
+
+    fn open_bytes_of(&self, piece: PieceIndex, progress: &Progress) -> u64 {
+        let open = progress.blocks.iter().enumerate().filter(|(_, block)| **block == Block::Open);
+        open.map(|(at, _)| u64::from(self.block_at(piece, at).length)).sum()
+    }
+
+    fn block(&self, block: BlockRef) -> Option<&Block> {
+        let at = (block.begin / self.block_length) as usize;
+        let state = self.progress.get(&block.piece)?.blocks.get(at)?;
+        (block == self.block_at(block.piece, at)).then_some(state)
+    }
+
+    /// Blocks lie at multiples of the block length; the last one takes the rest (SW-18).
+    fn block_at(&self, piece: PieceIndex, at: usize) -> BlockRef {
+        let begin = at as u32 * self.block_length;
+        BlockRef { piece, begin, length: self.block_length.min(self.piece_length(piece) - begin) }
+    }
+}
+
+/// The pieces as a piece policy sees them: the whole table, and what one peer offers of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PieceView<'a> {
+    pieces: &'a Pieces,
+    swarm: SwarmView<'a>,
+    only: Option<&'a [PieceIndex]>,
+    endgame: bool,
+}
+
+impl<'a> PieceView<'a> {
+    /// A view of all of `pieces`; `endgame` says whether duplicate requests are allowed now.
+    pub fn new(pieces: &'a Pieces, swarm: SwarmView<'a>, endgame: bool) -> Self {
+        Self { pieces, swarm, only: None, endgame }
+    }
+
+    /// The same view, offering nothing but `only`: the pieces that were just freed (DL-8, DL-9).
+    pub fn restricted(self, only: &'a [PieceIndex]) -> Self {
+        Self { only: Some(only), ..self }
+    }
+
+    /// The table: availability, started pieces, what we have.
+    pub fn pieces(&self) -> &'a Pieces {
+        self.pieces
+    }
+
+    /// The swarm, for policies that weigh other peers or what they hold.
+    pub fn swarm(&self) -> SwarmView<'a> {
+        self.swarm
+    }
+
+    /// The pieces that are offered, when not all are: those just freed.
+    pub fn only(&self) -> Option<&'a [PieceIndex]> {
+        self.only
+    }
+
+    /// Whether the policy has begun its endgame, so that blocks may be asked for twice.
+    pub fn endgame(&self) -> bool {
+        self.endgame
+    }
+
+    /// Whether `piece` may be asked of `peer`: it has the piece, a block of it is open, and it is offered.
+    pub fn offers(&self, peer: &PeerFacts, piece: PieceIndex) -> bool {
+        self.pieces.is_open(piece)
+            && peer.pieces.contains(piece)
+            && self.only.is_none_or(|only| only.contains(&piece))
+    }
+
+    /// The blocks of started pieces that are not here, that `peer` has, and that it was not asked for: what
+    /// may be asked of it in endgame (DL-13).
+    pub fn missing_blocks_of(&self, peer: &'a PeerFacts) -> impl Iterator<Item = BlockRef> + use<'a> {
+        let pieces = self.pieces;
+        pieces.missing_blocks().filter(move |&block| {
+            peer.pieces.contains(block.piece) && !pieces.is_requested_of(block, peer.key)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table(total: u64, piece: u32, block: u32) -> Pieces {
+        let pieces = total.div_ceil(u64::from(piece)) as u32;
+        Pieces::new(total, piece, block, PieceSet::new(pieces), &mut rng::stream(1, 0, "test"))
+    }
+
+    const A: PeerKey = PeerKey(1);
+    const B: PeerKey = PeerKey(2);
+
+    fn block(piece: u32, begin: u32, length: u32) -> BlockRef {
+        BlockRef { piece: PieceIndex(piece), begin, length }
+    }
+
+    /// Cases 28 to 30 of the original's tests (SW-18 to SW-20).
+    #[test]
+    fn blocks_are_handed_out_lowest_first_and_a_lost_one_again() {
+        let mut pieces = table(3, 3, 2);
+        assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 0, 2)));
+        assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 2, 1)));
+        assert_eq!(pieces.request(PieceIndex(0), A, false), None);
+        assert_eq!(pieces.open_bytes(), 0);
+        assert!(pieces.release(block(0, 0, 2), A));
+        assert_eq!(pieces.open_bytes(), 2);
+        assert_eq!(pieces.request(PieceIndex(0), B, false), Some(block(0, 0, 2)));
+        let mut even = table(4, 4, 2);
+        assert_eq!(even.request(PieceIndex(0), A, false), Some(block(0, 0, 2)));
+        assert_eq!(even.request(PieceIndex(0), A, false), Some(block(0, 2, 2)));
+        assert_eq!(even.request(PieceIndex(0), A, false), None);
+    }
+
+    #[test]
+    fn a_block_asked_of_two_is_taken_from_one_and_cancelled_at_the_other() {
+        let mut pieces = table(4, 4, 2);
+        let first = pieces.request(PieceIndex(0), A, false).unwrap();
+        assert!(pieces.mark_requested(first, B, false));
+        assert!(!pieces.mark_requested(first, B, false));
+        let arrival = pieces.receive(first, B).unwrap();
+        assert_eq!(arrival, Arrival { others: vec![A], piece_is_full: false });
+        assert_eq!(pieces.receive(first, A), None);
+        let second = pieces.request(PieceIndex(0), A, false).unwrap();
+        assert!(pieces.receive(second, A).unwrap().piece_is_full);
+        assert_eq!(pieces.senders(PieceIndex(0)), [B, A]);
+        pieces.complete(PieceIndex(0));
+        assert_eq!((pieces.left(), pieces.open_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn unasked_and_misshapen_blocks_are_not_taken() {
+        let mut pieces = table(4, 4, 2);
+        pieces.request(PieceIndex(0), A, false).unwrap();
+        for wrong in [block(0, 0, 1), block(0, 1, 2), block(0, 2, 2), block(7, 0, 2), block(0, u32::MAX, 2)] {
+            assert_eq!(pieces.receive(wrong, A), None, "{wrong:?}");
+        }
+        assert_eq!(pieces.receive(block(0, 0, 2), B), None);
+    }
+
+    /// Case 85 (PP-8): a failed piece is last of its level and no longer started.
+    #[test]
+    fn a_failed_piece_goes_to_the_end_of_its_level() {
+        let mut pieces = table(8, 1, 1);
+        let first = pieces.levels()[0][0];
+        let asked = pieces.request(first, A, true).unwrap();
+        pieces.receive(asked, A).unwrap();
+        pieces.restart(first);
+        assert_eq!(pieces.levels()[0].last(), Some(&first));
+        assert!(pieces.started().is_empty() && !pieces.is_started_by_seed(first));
+        assert_eq!(pieces.open_bytes(), 8);
+    }
+
+    proptest! {
+        /// Case 84 (PP-5): levels equal a naive count whatever comes, and byte counts stay true.
+        #[test]
+        fn the_table_agrees_with_a_naive_one(ops in prop::collection::vec((0_u8..8, 0_u32..6, 0_u32..3), 0..300)) {
+            let mut rng = rng::stream(2, 0, "test");
+            let mut pieces = table(23, 4, 2);
+            let mut counts = [0_u32; 6];
+            for (op, piece, peer) in ops {
+                let (piece, peer) = (PieceIndex(piece), PeerKey(peer));
+                match op {
+                    0 => { pieces.gained(piece, &mut rng); counts[piece.as_usize()] += 1; }
+                    1 if counts[piece.as_usize()] > 0 => { pieces.lost(piece, &mut rng); counts[piece.as_usize()] -= 1; }
+                    2 | 3 => { pieces.request(piece, peer, op == 3); }
+                    4 => { let b = pieces.missing_blocks().find(|b| b.piece == piece); if let Some(b) = b { pieces.mark_requested(b, peer, false); } }
+                    5 => { let b = pieces.missing_blocks().find(|&b| pieces.is_requested_of(b, peer)); if let Some(b) = b { pieces.release(b, peer); } }
+                    6 => {
+                        let b = pieces.missing_blocks().find(|&b| pieces.is_requested_of(b, peer));
+                        if let Some(b) = b && pieces.receive(b, peer).unwrap().piece_is_full {
+                            if peer.0 == 0 { pieces.restart(b.piece) } else { pieces.complete(b.piece) }
+                        }
+                    }
+                    7 => pieces.forget(piece, &mut rng),
+                    _ => {}
+                }
+                for (level, list) in pieces.levels().iter().enumerate() {
+                    for (place, piece) in list.iter().enumerate() {
+                        prop_assert_eq!(counts[piece.as_usize()] as usize, level);
+                        prop_assert_eq!(pieces.availability.places[piece.as_usize()] as usize, place);
+                    }
+                }
+                prop_assert_eq!(pieces.levels().iter().map(Vec::len).sum::<usize>() as u32 + pieces.have().count(), 6);
+                let open: u64 = (0..6).map(PieceIndex).filter(|&p| !pieces.have().contains(p)).map(|p| match pieces.progress.get(&p) {
+                    Some(progress) => pieces.open_bytes_of(p, progress),
+                    None => u64::from(pieces.piece_length(p)),
+                }).sum();
+                prop_assert_eq!(pieces.open_bytes(), open);
+                for p in (0..6).map(PieceIndex) {
+                    let some_open = !pieces.have().contains(p) && pieces.progress.get(&p).is_none_or(|g| g.open > 0);
+                    prop_assert_eq!(pieces.is_open(p), some_open);
+                }
+            }
+        }
+    }
+}
