@@ -222,13 +222,30 @@ impl Pieces {
         self.progress.get(&piece).is_some_and(|progress| progress.by_seed)
     }
 
-    /// The blocks of started pieces that are not received, by piece and place.
+    /// The blocks that are not received: those of started pieces, then those of fresh ones (all of them).
     pub fn missing_blocks(&self) -> impl Iterator<Item = BlockRef> + '_ {
-        self.progress.iter().flat_map(move |(&piece, progress)| {
+        self.missing_blocks_where(|_| true, |_| true)
+    }
+
+    /// The blocks of [`missing_blocks`](Self::missing_blocks) whose piece and state pass.
+    fn missing_blocks_where<'a>(
+        &'a self,
+        piece_passes: impl Fn(PieceIndex) -> bool + Copy + 'a,
+        block_passes: impl Fn(&Block) -> bool + Copy + 'a,
+    ) -> impl Iterator<Item = BlockRef> + 'a {
+        let started = self.progress.iter().filter(move |&(&piece, _)| piece_passes(piece));
+        let started = started.flat_map(move |(&piece, progress)| {
             let missing = progress.blocks.iter().enumerate();
-            let missing = missing.filter(|(_, block)| !matches!(block, Block::Received(_)));
+            let missing =
+                missing.filter(move |(_, block)| !matches!(block, Block::Received(_)) && block_passes(block));
             missing.map(move |(at, _)| self.block_at(piece, at))
-        })
+        });
+        let fresh = self.open.iter().filter(move |piece| !self.progress.contains_key(piece));
+        let fresh = fresh.filter(move |&piece| piece_passes(piece)).flat_map(move |piece| {
+            let blocks = self.piece_length(piece).div_ceil(self.block_length) as usize;
+            (0..blocks).map(move |at| self.block_at(piece, at))
+        });
+        started.chain(fresh)
     }
 
     /// Whether `peer` was asked for `block` and has not sent it.
@@ -492,13 +509,13 @@ impl<'a> PieceView<'a> {
             && self.only.is_none_or(|only| only.contains(&piece))
     }
 
-    /// The blocks of started pieces that are not here, that `peer` has, and that it was not asked for: what
-    /// may be asked of it in endgame (DL-13).
+    /// The blocks that are not here, that `peer` has, and that it was not asked for: what may be asked of it
+    /// in endgame (DL-13). Those of fresh pieces are among them: a piece that failed is wanted again (DL-11).
     pub fn missing_blocks_of(&self, peer: &'a PeerFacts) -> impl Iterator<Item = BlockRef> + use<'a> {
-        let pieces = self.pieces;
-        pieces.missing_blocks().filter(move |&block| {
-            peer.pieces.contains(block.piece) && !pieces.is_requested_of(block, peer.key)
-        })
+        self.pieces.missing_blocks_where(
+            move |piece| peer.pieces.contains(piece),
+            move |block| !block.is_requested_of(peer.key),
+        )
     }
 }
 
@@ -574,6 +591,23 @@ mod tests {
         assert_eq!(pieces.levels()[0].last(), Some(&first));
         assert!(pieces.started().is_empty() && !pieces.is_started_by_seed(first));
         assert_eq!(pieces.open_bytes(), 8);
+    }
+
+    /// DL-11: after a hash failure in endgame, all blocks of the piece may be asked for again.
+    #[test]
+    fn the_blocks_of_a_failed_piece_are_missing_again() {
+        let mut pieces = table(8, 4, 2);
+        let asked = [0, 0, 1].map(|piece| pieces.request(PieceIndex(piece), A, false).unwrap());
+        asked[..2].iter().for_each(|&block| drop(pieces.receive(block, A).unwrap()));
+        pieces.restart(PieceIndex(0));
+        let missing = [block(1, 0, 2), block(1, 2, 2), block(0, 0, 2), block(0, 2, 2)];
+        assert_eq!(pieces.missing_blocks().collect::<Vec<_>>(), missing);
+        let mut peer =
+            PeerFacts::new(A, "127.0.0.1:1".parse().unwrap(), false, crate::Instant::ZERO, pieces.count());
+        peer.pieces = PieceSet::full(pieces.count());
+        let own = crate::OwnFacts::default();
+        let view = PieceView::new(&pieces, SwarmView::new(&own, &[]), true);
+        assert_eq!(view.missing_blocks_of(&peer).collect::<Vec<_>>(), missing[1..]);
     }
 
     proptest! {
