@@ -26,6 +26,8 @@ pub mod pieces;
 pub mod plugin;
 pub mod rng;
 pub mod storage;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 pub mod torrent;
 pub mod tracker;
