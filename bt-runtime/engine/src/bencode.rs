@@ -396,7 +396,10 @@ mod tests {
     fn an_error_names_its_place() {
         let error = scan(b"d1:ai1e1:bi-ee", Mode::Lenient).unwrap_err();
         assert_eq!(error.to_string(), "bad integer at byte 10");
-        assert_eq!(scan(b"l?", Mode::Lenient).unwrap_err().to_string(), "no value begins with byte 0x3f at byte 1");
+        assert_eq!(
+            scan(b"l?", Mode::Lenient).unwrap_err().to_string(),
+            "no value begins with byte 0x3f at byte 1"
+        );
     }
 
     #[test]
@@ -415,10 +418,15 @@ mod tests {
         leaf.prop_recursive(4, 32, 5, move |inner| {
             let key = prop::collection::vec(any::<u8>(), 0..4);
             prop_oneof![
-                prop::collection::vec(inner.clone(), 0..5)
-                    .prop_map(|items| [&b"l"[..], &items.concat(), b"e"].concat()),
+                prop::collection::vec(inner.clone(), 0..5).prop_map(|items| [
+                    &b"l"[..],
+                    &items.concat(),
+                    b"e"
+                ]
+                .concat()),
                 prop::collection::btree_map(key, inner, 0..5).prop_map(move |entries| {
-                    let entries: Vec<u8> = entries.iter().flat_map(|(k, v)| [text(k), v.clone()].concat()).collect();
+                    let entries: Vec<u8> =
+                        entries.iter().flat_map(|(k, v)| [text(k), v.clone()].concat()).collect();
                     [&b"d"[..], &entries, b"e"].concat()
                 }),
             ]
