@@ -162,7 +162,7 @@ pub struct Registration {
     /// That crate's version.
     pub version: &'static str,
     #[doc(hidden)]
-    pub build: Build,
+    pub build: fn() -> Build,
     /// Its configuration as TOML: all keys with the values of `table`, or its defaults for those not there.
     #[doc(hidden)]
     pub effective: fn(Table<'_>) -> Result<String, ConfigError>,
@@ -173,7 +173,7 @@ inventory::collect!(Registration);
 impl Registration {
     /// The registration of plug-in `P` of the crate `krate`; use [`register!`](crate::register).
     #[doc(hidden)]
-    pub const fn of<P: Plugin>(krate: &'static str, version: &'static str, build: Build) -> Self {
+    pub const fn of<P: Plugin>(krate: &'static str, version: &'static str) -> Self {
         Self {
             kind: <P::Kind as Kind>::NAME,
             table: <P::Kind as Kind>::TABLE,
@@ -181,7 +181,8 @@ impl Registration {
             summary: P::SUMMARY,
             krate,
             version,
-            build,
+            // A trait's function cannot run in a static; a pointer to one that calls it can stand there.
+            build: || <P::Kind as Kind>::wrap(build::<P>),
             effective: effective::<P>,
         }
     }
@@ -206,8 +207,7 @@ fn effective<P: Plugin>(table: Table<'_>) -> Result<String, ConfigError> {
 }
 
 /// Reads the table and builds the plug-in; a bad value is found at its key.
-#[doc(hidden)]
-pub fn build<P: Plugin>(table: Table<'_>) -> Result<Box<<P::Kind as Kind>::Object>, ConfigError> {
+fn build<P: Plugin>(table: Table<'_>) -> Result<Box<<P::Kind as Kind>::Object>, ConfigError> {
     let whole = table.span();
     let keys: Vec<(String, Range<usize>)> =
         table.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
@@ -225,7 +225,6 @@ macro_rules! register {
             $crate::plugin::Registration::of::<$plugin>(
                 env!("CARGO_PKG_NAME"),
                 env!("CARGO_PKG_VERSION"),
-                <<$plugin as $crate::plugin::Plugin>::Kind as $crate::plugin::Kind>::wrap($crate::plugin::build::<$plugin>),
             )
         }
     };
@@ -360,7 +359,7 @@ pub fn build_registered<K: Kind>(
     registration: &Registration,
     table: Table<'_>,
 ) -> Result<Box<K::Object>, ConfigError> {
-    K::unwrap(registration.build).expect("a registry holds one kind")(table)
+    K::unwrap((registration.build)()).expect("a registry holds one kind")(table)
 }
 
 /// The one of `names` that is nearest to `wanted`: fewest changed letters, at most a third of them.
