@@ -177,12 +177,12 @@ impl<'a> Value<'a> {
 
     /// The values of a list; `None` for anything else.
     pub fn items(self) -> Option<Items<'a>> {
-        (self.0[0] == b'l').then(|| Items(Lexer { bytes: self.0, at: 1 }))
+        (self.0[0] == b'l').then_some(Items(Lexer { bytes: self.0, at: 1 }))
     }
 
     /// The keys and values of a dictionary in their order; `None` for anything else.
     pub fn entries(self) -> Option<Entries<'a>> {
-        (self.0[0] == b'd').then(|| Entries(Lexer { bytes: self.0, at: 1 }))
+        (self.0[0] == b'd').then_some(Entries(Lexer { bytes: self.0, at: 1 }))
     }
 
     /// The values of `keys` in a dictionary, found in one pass; of a key that is there twice the first, as
