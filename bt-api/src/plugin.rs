@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use crate::choke::ChokePolicy;
 use crate::piece::PiecePolicy;
@@ -209,12 +209,35 @@ fn effective<P: Plugin>(table: Table<'_>) -> Result<String, ConfigError> {
 /// Reads the table and builds the plug-in; a bad value is found at its key.
 fn build<P: Plugin>(table: Table<'_>) -> Result<Box<<P::Kind as Kind>::Object>, ConfigError> {
     let whole = table.span();
-    let keys: Vec<(String, Range<usize>)> =
-        table.get_ref().iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
-    P::build(read_table(table)?).map_err(|error| {
-        let span = keys.into_iter().find(|(key, _)| key == error.key).map_or(whole, |(_, span)| span);
-        ConfigError { span: Some(span), message: format!("`{}` {}", error.key, error.message) }
+    let values: Vec<(String, Range<usize>, String)> = table
+        .get_ref()
+        .iter()
+        .map(|(key, value)| (key.get_ref().to_string(), value.span(), shown(value.get_ref())))
+        .collect();
+    P::build(read_table(table)?).map_err(|BuildError { key, message }| {
+        match values.into_iter().find(|(name, ..)| name == key) {
+            Some((_, span, found)) => {
+                ConfigError { span: Some(span), message: format!("`{key}` {message}, found {found}") }
+            }
+            None => ConfigError { span: Some(whole), message: format!("`{key}` {message}") },
+        }
     })
+}
+
+/// How messages show a value that was found.
+pub fn shown(value: &DeValue<'_>) -> String {
+    /// Longer text would hide the message.
+    const MAX_SHOWN: usize = 60;
+    match value {
+        DeValue::String(text) if text.chars().count() > MAX_SHOWN => "a long string".to_owned(),
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
 }
 
 /// Puts a [`Plugin`] into the registry of every binary that links this crate.
