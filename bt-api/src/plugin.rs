@@ -65,6 +65,8 @@ impl fmt::Display for ConfigError {
     }
 }
 
+impl std::error::Error for ConfigError {}
+
 impl From<toml::de::Error> for ConfigError {
     fn from(error: toml::de::Error) -> Self {
         Self { span: error.span(), message: error.message().to_owned() }
