@@ -213,10 +213,10 @@ impl ChokePolicy for TitForTat {
         let mut hit = false;
         let mut preferred = self.candidates.iter().map(|&(_, place)| place).peekable();
         for (place, &key) in self.order.iter().enumerate() {
-            let Some(peer) = swarm.peer(key) else { continue };
             if preferred.next_if_eq(&place).is_some() {
                 unchokes.push(key, for_rate);
             } else if count < self.config.min_uploads || !hit {
+                let Some(peer) = swarm.peer(key) else { continue };
                 if peer.peer_interested {
                     unchokes.push(key, Reason::OPTIMISTIC);
                     count += 1;
@@ -224,6 +224,8 @@ impl ChokePolicy for TitForTat {
                 } else {
                     unchokes.push(key, Reason::UNINTERESTED);
                 }
+            } else if preferred.peek().is_none() {
+                break;
             }
         }
     }
