@@ -154,6 +154,11 @@ impl PieceSet {
         there
     }
 
+    /// How many pieces are in both sets.
+    pub fn common(&self, other: &Self) -> u32 {
+        self.words.iter().zip(&other.words).map(|(one, two)| (one & two).count_ones()).sum()
+    }
+
     /// The pieces in the set, lowest first.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.words.iter().enumerate().flat_map(|(i, &word)| {

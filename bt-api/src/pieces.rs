@@ -253,6 +253,19 @@ impl Pieces {
         self.block(block).is_some_and(|state| state.is_requested_of(peer))
     }
 
+    /// Whether `block` is a block of a missing piece that nobody was asked for.
+    pub fn is_block_open(&self, block: BlockRef) -> bool {
+        match self.progress.contains_key(&block.piece) {
+            true => self.block(block) == Some(&Block::Open),
+            false => self.is_open(block.piece),
+        }
+    }
+
+    /// Whether something of `piece` was asked for, and it is not had.
+    pub fn has_progress(&self, piece: PieceIndex) -> bool {
+        self.progress.contains_key(&piece)
+    }
+
     /// Where playback stands, for policies that stream; the first piece unless a driver moved it.
     pub fn playhead(&self) -> PieceIndex {
         self.playhead

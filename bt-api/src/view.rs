@@ -157,7 +157,7 @@ impl<'a> SwarmView<'a> {
         self.own
     }
 
-    /// The connected peers, the longest connected first.
+    /// The connected peers, by key.
     pub fn peers(&self) -> &'a [PeerFacts] {
         self.peers
     }

@@ -1,12 +1,42 @@
 //! The engine: dispatch of inputs, and the state that its parts share.
+//!
+//! Each part is an `impl Engine` in a file of its own: [`peers`](self) (who is connected), `requests` (what is
+//! asked of whom), `pieces` (what becomes of whole pieces), `uploads` (who gets the next block), `chokes`
+//! (rounds of the choke policy), `announces` (when trackers are asked), `guard` (who sent bad data).
+//! After each input, what became due because of it is done: interest, requests, a round, uploads.
 
+mod announces;
+mod chokes;
+mod guard;
+mod peers;
+mod pieces;
+mod plugged;
+mod requests;
+mod uploads;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bt_api::{ChokePolicy, InfoHash, Instant, PeerId, PeerKey, PiecePolicy, PieceSet};
+use bt_api::rng::Generator;
+use bt_api::{
+    ChokePolicy, InfoHash, Instant, OwnFacts, PeerEvent, PeerFacts, PeerId, PeerKey, PiecePolicy, PieceSet,
+    PieceView, Pieces, RequestQueue, SwarmView, rng,
+};
 
+use crate::event::Event;
 use crate::io::{Input, Output};
+use crate::rate::{Meter, TimeLeft};
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::{Stall, Status};
+use crate::wire::Message;
+
+use announces::Announcer;
+use chokes::ChokeRounds;
+use guard::Guard;
+use peers::{Connection, Peers};
+use pieces::Trouble;
+use plugged::Plugged;
+use uploads::Uplink;
 
 /// All that an engine is made of.
 pub struct EngineSetup {
@@ -26,7 +56,7 @@ pub struct EngineSetup {
     pub have: PieceSet,
     /// Tiers of tracker URLs (BEP 12).
     pub trackers: Vec<Vec<String>>,
-    /// The names of the profile's peer sources that have no URL, in order.
+    /// The names of the profile's peer sources that have no URL, in order; none for a private torrent (BEP 27).
     pub sources: Vec<String>,
     /// The choke policy and its name.
     pub choke: (String, Box<dyn ChokePolicy>),
@@ -38,4 +68,348 @@ pub struct EngineSetup {
     pub node: u64,
     /// Whether entries for the event log are wanted.
     pub log: bool,
+}
+
+/// One torrent of one client, as a state machine.
+///
+/// Feed [`handle`](Self::handle), then drain [`poll_output`](Self::poll_output) until it is empty; when
+/// [`next_wakeup`](Self::next_wakeup) has come, feed [`Input::Wakeup`]. It never blocks and never panics
+/// because of what comes in.
+pub struct Engine {
+    settings: Arc<Settings>,
+    now: Instant,
+    log: bool,
+    phase: Phase,
+    outputs: VecDeque<Output>,
+
+    own: OwnFacts,
+    /// What policies see of each connected peer, by key; `connections` and `queues` run parallel to it.
+    facts: Vec<PeerFacts>,
+    connections: Vec<Connection>,
+    queues: Vec<RequestQueue>,
+    peers: Peers,
+
+    pieces: Pieces,
+    /// Draws the order of pieces inside a level of availability, and other orders that are the engine's.
+    rng: Generator,
+    choke: Plugged<dyn ChokePolicy>,
+    picker: Plugged<dyn PiecePolicy>,
+    endgame: bool,
+    rounds: ChokeRounds,
+    uplink: Uplink,
+    trouble: Trouble,
+    guard: Guard,
+    announcer: Announcer,
+
+    total_down: Meter,
+    time_left: TimeLeft,
+    wasted: u64,
+    hash_failures: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Before [`Engine::start`].
+    New,
+    Running,
+    /// Stop was asked for; the last announce is under way.
+    Stopping,
+    /// Stopped, or failed.
+    Over,
+}
+
+impl Engine {
+    /// An engine at rest; [`start`](Self::start) sets it going.
+    pub fn new(setup: EngineSetup) -> Self {
+        let EngineSetup { settings, seed, node, .. } = setup;
+        let mut own_rng = rng::stream(seed, node, "engine");
+        let block = settings.requests.block_size.0.clamp(1, u64::from(u32::MAX)) as u32;
+        let pieces = Pieces::new(setup.total_length, setup.piece_length, block, setup.have, &mut own_rng);
+        let own = {
+            let mut own = OwnFacts::default();
+            own.is_seed = pieces.left() == 0;
+            own.upload_limit = settings.net.upload_limit.get().map(|rate| rate.0);
+            own.estimator = settings.rate.estimator.name();
+            own
+        };
+        let trackers = if settings.announce.multitracker {
+            setup.trackers
+        } else {
+            setup.trackers.into_iter().flatten().take(1).map(|url| vec![url]).collect()
+        };
+        let announcer =
+            Announcer::new(trackers, setup.sources, setup.info_hash, setup.port, &settings, &mut own_rng);
+        let down_fudge = settings.rate.download_fudge.get();
+        Self {
+            now: Instant::ZERO,
+            log: setup.log,
+            phase: Phase::New,
+            outputs: VecDeque::new(),
+            facts: Vec::new(),
+            connections: Vec::new(),
+            queues: Vec::new(),
+            peers: Peers::new(setup.peer_id),
+            time_left: TimeLeft::new(pieces.left()),
+            total_down: Meter::new(&settings.rate, Instant::ZERO, down_fudge),
+            uplink: Uplink::new(&settings, own.upload_limit),
+            choke: Plugged::new(setup.choke, rng::stream(seed, node, "choke")),
+            picker: Plugged::new(setup.piece, rng::stream(seed, node, "piece")),
+            rng: own_rng,
+            own,
+            pieces,
+            endgame: false,
+            rounds: ChokeRounds::default(),
+            trouble: Trouble::default(),
+            guard: Guard::default(),
+            announcer,
+            wasted: 0,
+            hash_failures: 0,
+            settings,
+        }
+    }
+
+    /// Begins at `now`: announces, and starts every clock.
+    pub fn start(&mut self, now: Instant) {
+        if self.phase != Phase::New {
+            return;
+        }
+        self.now = now;
+        self.phase = Phase::Running;
+        self.total_down = Meter::new(&self.settings.rate, now, self.settings.rate.download_fudge.get());
+        self.uplink.start(now, &self.settings);
+        self.peers.start(now, &self.settings.peers);
+        self.begin_announcing();
+        self.settle();
+    }
+
+    /// A key for a connection that came in.
+    pub fn new_peer(&mut self) -> PeerKey {
+        self.peers.new_key()
+    }
+
+    /// Takes one input at `now`; time never runs backwards here, whatever `now` says.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        match self.phase {
+            Phase::Over | Phase::New => return,
+            Phase::Stopping => {
+                match input {
+                    Input::Announced { tag, result } => self.announced(tag, result),
+                    Input::Incoming { peer, .. } => self.turn_away(peer),
+                    _ => {}
+                }
+                self.stop_when_told();
+                return;
+            }
+            Phase::Running => {}
+        }
+        match input {
+            Input::Wakeup => self.wake(),
+            Input::Incoming { peer, address } => self.incoming(peer, address),
+            Input::Handshake { peer, id } => self.handshake(peer, id),
+            Input::Message { peer, message } => self.message(peer, message),
+            Input::Block { peer, block, tag } => self.block(peer, block, tag),
+            Input::Alive { peer } => {
+                if let Some(at) = self.at(peer) {
+                    self.connections[at].last_read = self.now;
+                }
+            }
+            Input::Closed { peer, reason } => self.gone(peer, reason),
+            Input::Uploaded { peer, block, result } => self.uploaded(peer, block, result),
+            Input::Finished { piece, result } => self.finished(piece, result),
+            Input::Announced { tag, result } => self.announced(tag, result),
+            Input::Peers { source, peers } => self.told_of(source, peers),
+            Input::UploadLimit(limit) => self.set_upload_limit(limit),
+            Input::Playhead(piece) => {
+                if piece.0 < self.pieces.count() {
+                    self.pieces.set_playhead(piece);
+                    self.requests_may_change();
+                }
+            }
+            Input::Stop => return self.stop(),
+        }
+        self.settle();
+    }
+
+    /// The next thing to be done, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Wakeup`] is wanted next, if ever.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        let next = match self.phase {
+            Phase::New | Phase::Over => return None,
+            Phase::Stopping => self.announcer.deadline(),
+            Phase::Running => [
+                self.choke_round_due(),
+                self.picker_due(),
+                self.peers.next_clock(),
+                self.uplink.resumes(),
+                self.trouble.retry_at(),
+                self.announcer.next_clock(),
+            ]
+            .into_iter()
+            .min()
+            .unwrap_or(Instant::NEVER),
+        };
+        (next != Instant::NEVER).then_some(next)
+    }
+
+    /// The pieces that are verified and stored.
+    pub fn have(&self) -> &PieceSet {
+        self.pieces.have()
+    }
+
+    /// The connected peers and ourselves, as policies see them.
+    pub fn swarm(&self) -> SwarmView<'_> {
+        SwarmView::new(&self.own, &self.facts)
+    }
+
+    /// The pieces, as policies see them.
+    pub fn piece_view(&self) -> PieceView<'_> {
+        PieceView::new(&self.pieces, self.swarm(), self.endgame)
+    }
+
+    /// How many answers of policies were wrong and left out, since the start.
+    pub fn policy_violations(&self) -> u64 {
+        self.choke.violations + self.picker.violations
+    }
+
+    /// What a user is shown at `now`.
+    pub fn status(&mut self, now: Instant) -> Status {
+        let now = self.now.max(now);
+        let total: u64 = (0..self.pieces.count())
+            .next_back()
+            .map(|last| {
+                let last_length = u64::from(self.pieces.piece_length(bt_api::PieceIndex(last)));
+                u64::from(last) * u64::from(self.pieces.piece_length(bt_api::PieceIndex(0))) + last_length
+            })
+            .unwrap_or(0);
+        Status {
+            complete: self.own.is_seed,
+            bytes_total: total,
+            bytes_have: total - self.pieces.left(),
+            downloaded: self.own.downloaded,
+            uploaded: self.own.uploaded,
+            wasted: self.wasted,
+            hash_failures: self.hash_failures,
+            peers: self.facts.len(),
+            seeds: self.facts.iter().filter(|peer| peer.is_seed()).count(),
+            dialing: self.peers.pending(),
+            peers_seen: self.peers.seen(),
+            download_rate: self.total_down.current(now),
+            upload_rate: self.uplink.rate(now),
+            time_left: if self.own.is_seed { None } else { self.time_left.time_left(now) },
+            endgame: self.endgame && !self.own.is_seed,
+            stall: self.stall(),
+            tracker_trouble: self.announcer.trouble(),
+        }
+    }
+
+    fn stall(&self) -> Option<Stall> {
+        if let Some(stall) = self.trouble.stall() {
+            return Some(stall);
+        }
+        if self.own.is_seed {
+            return self.facts.is_empty().then_some(Stall::NoPeers);
+        }
+        if self.facts.is_empty() {
+            return Some(if self.peers.pending() > 0 { Stall::Dialing } else { Stall::NoPeers });
+        }
+        if self.facts.iter().any(|peer| peer.requested > 0) {
+            return None;
+        }
+        if !self.facts.iter().any(|peer| peer.am_interested) {
+            return Some(Stall::NothingToGet);
+        }
+        let choked = self.facts.iter().all(|peer| !peer.am_interested || peer.peer_choking);
+        choked.then_some(Stall::AllChoke)
+    }
+
+    // What the parts share.
+
+    fn at(&self, peer: PeerKey) -> Option<usize> {
+        self.facts.binary_search_by_key(&peer, |facts| facts.key).ok()
+    }
+
+    fn send(&mut self, at: usize, message: Message) {
+        self.outputs.push_back(Output::Send { peer: self.facts[at].key, message });
+    }
+
+    /// Writes an entry, made only when entries are wanted.
+    fn event(&mut self, event: impl FnOnce(&Self) -> Event) {
+        if self.log {
+            let event = event(self);
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    /// Tells the choke policy, and remembers when it wants a round.
+    fn notice_choke(&mut self, event: PeerEvent<'_>) {
+        let swarm = SwarmView::new(&self.own, &self.facts);
+        let now = self.now;
+        let notice =
+            self.choke.call(bt_api::Notice::Nothing, |policy, rng| policy.notice(now, event, &swarm, rng));
+        self.rounds.wanted |= notice == bt_api::Notice::Rechoke;
+    }
+
+    fn notice_picker(&mut self, event: bt_api::PieceEvent) {
+        let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.facts), self.endgame);
+        let now = self.now;
+        self.picker.call((), |policy, rng| policy.notice(now, event, &view, rng));
+    }
+
+    fn picker_due(&self) -> Instant {
+        self.peers
+            .picker_due
+            .max(self.picker.peek(None, |policy| policy.next_wakeup()).unwrap_or(Instant::NEVER))
+    }
+
+    /// Whatever clock has come.
+    fn wake(&mut self) {
+        if self.picker_due() <= self.now {
+            // Not again in this instant, whatever the policy says.
+            self.peers.picker_due = self.now + std::time::Duration::from_millis(1);
+            (0..self.facts.len()).rev().for_each(|at| self.advertise(at));
+            self.requests_may_change();
+        }
+        self.watch_peers();
+        self.retry_store();
+        self.watch_trackers();
+    }
+
+    /// Does what the last input made due. Each step can make a later one due, and none an earlier one but
+    /// requests, which end because blocks do.
+    fn settle(&mut self) {
+        self.settle_requests();
+        self.settle_interest();
+        self.settle_rounds();
+        self.serve();
+        let died = self.choke.died.take().or_else(|| self.picker.died.take());
+        if let Some(message) = died {
+            self.fail(message);
+        }
+    }
+
+    /// A plug-in broke: this torrent ends, the process goes on.
+    fn fail(&mut self, message: String) {
+        self.close_everyone();
+        self.outputs.push_back(Output::Failed { message });
+        self.phase = Phase::Over;
+    }
+
+    fn stop(&mut self) {
+        self.close_everyone();
+        self.phase = Phase::Stopping;
+        self.announce_stopped();
+        self.stop_when_told();
+    }
+
+    fn stop_when_told(&mut self) {
+        if self.announcer.is_quiet(self.now) {
+            self.phase = Phase::Over;
+            self.outputs.push_back(Output::Stopped);
+        }
+    }
 }

@@ -61,7 +61,13 @@ pub enum Event {
     /// A tracker or source is asked.
     Announce { target: String, event: Option<&'static str>, left: u64 },
     /// It answered, or could not.
-    AnnounceReply { target: String, peers: usize, interval: Option<u64>, error: Option<String>, warning: Option<String> },
+    AnnounceReply {
+        target: String,
+        peers: usize,
+        interval: Option<u64>,
+        error: Option<String>,
+        warning: Option<String>,
+    },
     /// The store failed.
     StorageError { piece: Option<u32>, kind: String, message: String },
     /// Rates and totals, from time to time; without `peer` those of the torrent.

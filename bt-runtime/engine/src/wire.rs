@@ -330,8 +330,11 @@ mod tests {
 
     fn message() -> impl Strategy<Value = Message> {
         let piece = (0..PIECES).prop_map(PieceIndex);
-        let block = (piece.clone(), any::<u32>(), any::<u32>())
-            .prop_map(|(piece, begin, length)| BlockRef { piece, begin, length });
+        let block = (piece.clone(), any::<u32>(), any::<u32>()).prop_map(|(piece, begin, length)| BlockRef {
+            piece,
+            begin,
+            length,
+        });
         prop_oneof![
             Just(Message::KeepAlive),
             Just(Message::Choke),

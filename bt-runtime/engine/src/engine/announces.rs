@@ -1,0 +1,418 @@
+//! When trackers and other sources are asked, and what becomes of their answers.
+//!
+//! One schedule for the torrent's trackers, which are tried tier by tier until one answers (BEP 12), and
+//! one for each source of the profile that has no URL. The schedule is the original's: a check every five
+//! minutes that announces when there are too few peers, and an announce every half hour in any case (RR-9 to RR-15).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bt_api::rng::{self, Generator};
+use bt_api::{
+    Announce, AnnounceEvent, AnnounceReply, InfoHash, Instant, PeerAddress, PeerId, Rng, TrackerError,
+    TrackerErrorKind,
+};
+
+use super::Engine;
+use crate::event::Event;
+use crate::io::{Output, Target};
+use crate::settings::{AnnounceSettings, Backoff, Settings};
+
+/// An interval that a tracker names is kept within these: no announce flood, no torrent that never announces.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the last announce may hold up the end of a run.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first pause of the `v4` back-off (RR-21).
+const FIRST_RETRY: Duration = Duration::from_secs(50);
+/// A source that names no interval is asked again after this.
+const SOURCE_INTERVAL: Duration = Duration::from_secs(300);
+
+pub(super) struct Announcer {
+    tiers: Vec<Vec<String>>,
+    sources: Vec<Source>,
+    info_hash: InfoHash,
+    port: u16,
+    ip: Option<IpAddr>,
+    key: u32,
+    next_tag: u64,
+    under_way: Option<UnderWay>,
+    /// An event that waits until the announce under way is over.
+    waiting: Option<AnnounceEvent>,
+    /// When the check comes, and how far checks are apart (RR-9).
+    check: Instant,
+    check_interval: Duration,
+    last_announce: Instant,
+    interval: Duration,
+    retry: Instant,
+    failures: u32,
+    /// Whether the attempt before failed; true before the first (RR-14).
+    failed_before: bool,
+    tracker_ids: BTreeMap<String, Vec<u8>>,
+    last: Option<u64>,
+    trouble: Option<String>,
+}
+
+struct UnderWay {
+    tag: u64,
+    event: Option<AnnounceEvent>,
+    tier: usize,
+    place: usize,
+    deadline: Instant,
+}
+
+struct Source {
+    name: String,
+    next: Instant,
+    /// The tag of the question under way.
+    asked: Option<u64>,
+}
+
+impl Announcer {
+    pub(super) fn new(
+        mut tiers: Vec<Vec<String>>,
+        sources: Vec<String>,
+        info_hash: InfoHash,
+        port: u16,
+        settings: &Settings,
+        rng: &mut Generator,
+    ) -> Self {
+        tiers.retain(|tier| !tier.is_empty());
+        // Each tier is shuffled once (BEP 12).
+        tiers.iter_mut().for_each(|tier| rng::shuffle(rng, tier));
+        let source = |name| Source { name, next: Instant::NEVER, asked: None };
+        Self {
+            tiers,
+            sources: sources.into_iter().map(source).collect(),
+            info_hash,
+            port,
+            ip: settings.announce.ip.parse().ok(),
+            key: rng.next_u32(),
+            next_tag: 0,
+            under_way: None,
+            waiting: None,
+            check: Instant::NEVER,
+            check_interval: settings.announce.check_interval.get(),
+            last_announce: Instant::ZERO,
+            interval: settings.announce.default_interval.get(),
+            retry: Instant::NEVER,
+            failures: 0,
+            failed_before: true,
+            tracker_ids: BTreeMap::new(),
+            last: None,
+            trouble: None,
+        }
+    }
+
+    fn tag(&mut self) -> u64 {
+        self.next_tag += 1;
+        self.next_tag
+    }
+
+    /// When the announce under way is given up.
+    pub(super) fn deadline(&self) -> Instant {
+        self.under_way.as_ref().map_or(Instant::NEVER, |announce| announce.deadline)
+    }
+
+    pub(super) fn next_clock(&self) -> Instant {
+        let sources = self.sources.iter().map(|source| source.next).min().unwrap_or(Instant::NEVER);
+        self.deadline().min(self.check).min(self.retry).min(sources)
+    }
+
+    /// Whether nothing is under way that the end of the run waits for.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        self.deadline() <= now || self.under_way.is_none()
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+}
+
+impl Engine {
+    /// RR-9.
+    pub(super) fn begin_announcing(&mut self) {
+        if !self.announcer.tiers.is_empty() {
+            self.announcer.check = self.now + self.announcer.check_interval;
+            self.announce(Some(AnnounceEvent::Started));
+        }
+        for at in 0..self.announcer.sources.len() {
+            self.ask_source(at);
+        }
+    }
+
+    pub(super) fn announce_completed(&mut self) {
+        self.announce(Some(AnnounceEvent::Completed));
+    }
+
+    /// The last announce of a run: sent at once, whatever is under way (RR-11).
+    pub(super) fn announce_stopped(&mut self) {
+        self.announcer.under_way = None;
+        self.announcer.waiting = None;
+        self.announce(Some(AnnounceEvent::Stopped));
+        if let Some(announce) = &mut self.announcer.under_way {
+            announce.deadline = self.now + STOP_TIMEOUT;
+        }
+    }
+
+    fn announce(&mut self, event: Option<AnnounceEvent>) {
+        if self.announcer.tiers.is_empty() {
+            return;
+        }
+        if self.announcer.under_way.is_some() {
+            self.announcer.waiting = event.or(self.announcer.waiting);
+            return;
+        }
+        self.announcer.retry = Instant::NEVER;
+        self.announce_to(0, 0, event);
+    }
+
+    fn announce_to(&mut self, tier: usize, place: usize, event: Option<AnnounceEvent>) {
+        let url = self.announcer.tiers[tier][place].clone();
+        let tag = self.announcer.tag();
+        let deadline = self.now + self.settings.announce.timeout.get();
+        self.announcer.under_way = Some(UnderWay { tag, event, tier, place, deadline });
+        self.announcer.last_announce = self.now;
+        let announce = self.what_to_say(Some(&url), event);
+        self.ask(tag, Target::Url(url.clone()), url, announce);
+    }
+
+    fn ask(&mut self, tag: u64, target: Target, name: String, announce: Announce) {
+        self.event(|_| Event::Announce {
+            target: name,
+            event: announce.event.map(AnnounceEvent::as_str),
+            left: announce.left,
+        });
+        self.outputs.push_back(Output::Announce { tag, target, announce });
+    }
+
+    fn what_to_say(&self, url: Option<&str>, event: Option<AnnounceEvent>) -> Announce {
+        let settings: &AnnounceSettings = &self.settings.announce;
+        // RR-4: with enough peers none are asked for, and then no form is asked for either.
+        let enough = self.facts.len() >= settings.max_peers as usize;
+        Announce {
+            info_hash: self.announcer.info_hash,
+            peer_id: self.own_id(),
+            port: self.announcer.port,
+            ip: self.announcer.ip,
+            key: self.announcer.key,
+            uploaded: self.own.uploaded,
+            downloaded: self.own.downloaded,
+            left: self.pieces.left(),
+            event,
+            peers_wanted: enough.then_some(0),
+            compact: settings.compact && !enough,
+            tracker_id: url.and_then(|url| self.announcer.tracker_ids.get(url).cloned()),
+            last: self.announcer.last,
+        }
+    }
+
+    fn own_id(&self) -> PeerId {
+        self.peers.own_id()
+    }
+
+    fn ask_source(&mut self, at: usize) {
+        let tag = self.announcer.tag();
+        let source = &mut self.announcer.sources[at];
+        source.asked = Some(tag);
+        // Until it answers; and again then, should it never.
+        source.next = self.now + SOURCE_INTERVAL;
+        let name = source.name.clone();
+        let announce = self.what_to_say(None, None);
+        self.ask(tag, Target::Source(at), name, announce);
+    }
+
+    pub(super) fn announced(&mut self, tag: u64, result: Result<AnnounceReply, TrackerError>) {
+        if let Some(at) = self.announcer.sources.iter().position(|source| source.asked == Some(tag)) {
+            return self.source_answered(at, result);
+        }
+        // An answer that is too late is dropped (RR-13).
+        let Some(under_way) = self.announcer.under_way.take_if(|under_way| under_way.tag == tag) else {
+            return;
+        };
+        let url = self.announcer.tiers[under_way.tier][under_way.place].clone();
+        self.log_reply(url.clone(), &result);
+        match result {
+            Ok(reply) => {
+                // A tracker that answers moves to the front of its tier (BEP 12).
+                let tier = &mut self.announcer.tiers[under_way.tier];
+                let front = tier.remove(under_way.place);
+                tier.insert(0, front);
+                self.answered(url, reply);
+            }
+            Err(error) => {
+                if self.try_next_tracker(&under_way) {
+                    return;
+                }
+                self.not_answered(&error);
+            }
+        }
+        if self.phase == super::Phase::Running
+            && let Some(event) = self.announcer.waiting.take()
+        {
+            self.announce(Some(event));
+        }
+    }
+
+    fn log_reply(&mut self, target: String, result: &Result<AnnounceReply, TrackerError>) {
+        self.event(|_| match result {
+            Ok(reply) => Event::AnnounceReply {
+                target,
+                peers: reply.peers.len(),
+                interval: reply.interval.map(|interval| interval.as_secs()),
+                error: None,
+                warning: reply.warning.clone(),
+            },
+            Err(error) => Event::AnnounceReply {
+                target,
+                peers: 0,
+                interval: None,
+                error: Some(error.message.clone()),
+                warning: None,
+            },
+        });
+    }
+
+    fn try_next_tracker(&mut self, failed: &UnderWay) -> bool {
+        if self.phase != super::Phase::Running {
+            return false;
+        }
+        let (tier, place) = if failed.place + 1 < self.announcer.tiers[failed.tier].len() {
+            (failed.tier, failed.place + 1)
+        } else {
+            (failed.tier + 1, 0)
+        };
+        if tier >= self.announcer.tiers.len() {
+            return false;
+        }
+        self.announce_to(tier, place, failed.event);
+        true
+    }
+
+    /// RR-17 to RR-20.
+    fn answered(&mut self, url: String, reply: AnnounceReply) {
+        let announcer = &mut self.announcer;
+        announcer.failed_before = false;
+        announcer.failures = 0;
+        announcer.trouble = reply.warning;
+        if let Some(interval) = reply.interval {
+            announcer.interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        }
+        if let Some(interval) = reply.min_interval {
+            // From the next time on that the check is set (RR-18).
+            announcer.check_interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        }
+        if let Some(id) = reply.tracker_id {
+            announcer.tracker_ids.insert(url, id);
+        }
+        announcer.last = reply.last;
+        let known = (reply.peers.len() + self.facts.len()) as u64;
+        if known < u64::from(self.settings.announce.max_peers) {
+            // The tracker knows many more than it told: ask for the full list next time (RR-19).
+            let all = reply.known_peers.unwrap_or(1000);
+            let useful =
+                if self.own.is_seed { all.saturating_sub(reply.done_peers.unwrap_or(0)) } else { all };
+            if useful as f64 > 1.2 * known as f64 {
+                self.announcer.last = None;
+            }
+        }
+        if self.phase == super::Phase::Running {
+            reply.peers.into_iter().for_each(|peer| self.meet(peer));
+        }
+    }
+
+    fn not_answered(&mut self, error: &TrackerError) {
+        // One lost announce of a torrent that works is not worth a word (RR-14).
+        let quiet = self.settings.announce.quiet_rate.0;
+        let slow = self.total_down.current(self.now) < quiet && self.uplink.rate(self.now) < quiet;
+        let worth_saying = match error.kind {
+            TrackerErrorKind::Refused => true,
+            TrackerErrorKind::TimedOut => self.announcer.failed_before && slow,
+            _ => self.announcer.failed_before,
+        };
+        if worth_saying {
+            self.announcer.trouble = Some(error.message.clone());
+        }
+        self.announcer.failed_before = true;
+        self.announcer.failures = self.announcer.failures.saturating_add(1);
+        if self.settings.announce.backoff == Backoff::V4 && self.phase == super::Phase::Running {
+            let most = self.settings.announce.max_retry_interval.get();
+            let mut pause = FIRST_RETRY;
+            for _ in 1..self.announcer.failures.min(32) {
+                // By a factor of 1.4 to 1.6 each time (RR-21).
+                pause = pause * (1400 + rng::below(&mut self.rng, 201)) / 1000;
+                if pause >= most {
+                    break;
+                }
+            }
+            self.announcer.retry = self.now + pause.min(most);
+        }
+    }
+
+    fn source_answered(&mut self, at: usize, result: Result<AnnounceReply, TrackerError>) {
+        let name = self.announcer.sources[at].name.clone();
+        self.log_reply(name, &result);
+        let source = &mut self.announcer.sources[at];
+        source.asked = None;
+        let interval = result.as_ref().ok().and_then(|reply| reply.interval).unwrap_or(SOURCE_INTERVAL);
+        source.next = self.now + interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        match result {
+            Ok(reply) if self.phase == super::Phase::Running => {
+                reply.peers.into_iter().for_each(|peer| self.meet(peer));
+            }
+            Ok(_) => {}
+            Err(error) => self.announcer.trouble = Some(error.message),
+        }
+    }
+
+    /// Peers that nobody asked for: of the user, or of a source that spoke up.
+    pub(super) fn told_of(&mut self, source: String, peers: Vec<PeerAddress>) {
+        let reply = AnnounceReply { peers, ..AnnounceReply::default() };
+        self.event(|_| Event::AnnounceReply {
+            target: source,
+            peers: reply.peers.len(),
+            interval: None,
+            error: None,
+            warning: None,
+        });
+        reply.peers.into_iter().for_each(|peer| self.meet(peer));
+    }
+
+    /// The clocks of announces (RR-10, RR-13).
+    pub(super) fn watch_trackers(&mut self) {
+        if self.announcer.deadline() <= self.now
+            && let Some(tag) = self.announcer.under_way.as_ref().map(|announce| announce.tag)
+        {
+            let late = TrackerError::new(TrackerErrorKind::TimedOut, "the tracker did not answer in time");
+            self.announced(tag, Err(late));
+        }
+        if self.announcer.check <= self.now {
+            self.announcer.check = self.now + self.announcer.check_interval;
+            if self.wants_more_peers()
+                || self.now.since(self.announcer.last_announce) > self.announcer.interval
+            {
+                self.announce(None);
+            }
+        }
+        if self.announcer.retry <= self.now {
+            self.announce(None);
+        }
+        for at in 0..self.announcer.sources.len() {
+            if self.announcer.sources[at].next <= self.now {
+                self.ask_source(at);
+            }
+        }
+    }
+
+    /// RR-10: someone who was reached from outside needs fewer, since others come by themselves.
+    fn wants_more_peers(&self) -> bool {
+        let settings = &self.settings.announce;
+        let connections = self.facts.len();
+        if self.peers.reached {
+            connections <= (settings.min_peers / settings.reachable_divisor.max(1)) as usize
+        } else {
+            connections < settings.min_peers as usize
+        }
+    }
+}

@@ -1,0 +1,589 @@
+//! Who is connected: dialling, letting in, handshakes, messages that are not about blocks, time-outs, closing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use bt_api::{
+    Advertise, BlockRef, Instant, PeerAddress, PeerEvent, PeerFacts, PeerId, PeerKey, PieceEvent, PieceIndex,
+    PieceSet, PieceView, RequestQueue, Share, SwarmView,
+};
+
+use super::Engine;
+use crate::event::{Dir, Event};
+use crate::io::{CloseReason, Output};
+use crate::rate::Meter;
+use crate::settings::PeerSettings;
+use crate::wire::Message;
+
+/// What the engine keeps of one connected peer and policies need not see.
+pub(super) struct Connection {
+    pub(super) id: PeerId,
+    /// Our requests that it has not answered, oldest first.
+    pub(super) active: Vec<Active>,
+    pub(super) down: Meter,
+    pub(super) up: Meter,
+    /// When something was last read from it (RS-20).
+    pub(super) last_read: Instant,
+    /// The pieces that it was shown, when the policy does not show all.
+    pub(super) shown: Option<PieceSet>,
+    /// How many of its pieces have an open block: then it interests us.
+    pub(super) useful: u32,
+    /// Whether its interest is to be looked at again.
+    pub(super) unsettled: bool,
+    /// Whether it may have room for requests.
+    pub(super) hungry: bool,
+    /// Whether the policy asked for nothing although something was useful.
+    pub(super) held_off: bool,
+    pub(super) share: Share,
+    /// Blocks on their way into its socket.
+    pub(super) in_flight: u32,
+    /// When a share with a cap lets it have its next block.
+    pub(super) next_allowed: Instant,
+    /// How much it was served, by weight; the least is next.
+    pub(super) served: u64,
+    /// Whether its snubbing was told to the policy.
+    pub(super) snub_told: bool,
+}
+
+/// A request of ours under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Active {
+    pub(super) block: BlockRef,
+    pub(super) at: Instant,
+}
+
+/// A connection without a complete handshake.
+struct Pending {
+    address: SocketAddr,
+    incoming: bool,
+    expected: Option<PeerId>,
+    deadline: Instant,
+}
+
+/// Everything about peers that is not about one connected peer.
+pub(super) struct Peers {
+    id: PeerId,
+    next_key: u32,
+    pending: BTreeMap<PeerKey, Pending>,
+    /// Addresses to be dialled when there is room, the newest last (EN-1).
+    spares: Vec<PeerAddress>,
+    pub(super) banned: BTreeSet<SocketAddr>,
+    seen: BTreeSet<PeerId>,
+    /// Whether a handshake of a connection from outside was ever completed (EN-9).
+    pub(super) reached: bool,
+    keepalive: Instant,
+    idle_check: Instant,
+    /// No connected peer becomes a snubber before this.
+    pub(super) snub_check: Instant,
+    pub(super) picker_due: Instant,
+}
+
+/// Different peer ids that are counted: enough for any swarm, and a bound against a flood of ids.
+const MAX_SEEN: usize = 1 << 16;
+
+/// What stands for a peer when it is banned or counted as "the same address": its IP address. On a loopback
+/// address many clients share one IP address, so there the port counts too.
+fn place(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
+        v4 => v4,
+    };
+    SocketAddr::new(ip, if ip.is_loopback() { address.port() } else { 0 })
+}
+
+impl Peers {
+    pub(super) fn new(id: PeerId) -> Self {
+        Self {
+            id,
+            next_key: 0,
+            pending: BTreeMap::new(),
+            spares: Vec::new(),
+            banned: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            reached: false,
+            keepalive: Instant::NEVER,
+            idle_check: Instant::NEVER,
+            snub_check: Instant::NEVER,
+            picker_due: Instant::ZERO,
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Instant, settings: &PeerSettings) {
+        self.keepalive = now + settings.keepalive_interval.get();
+        self.idle_check = now + settings.idle_check_interval.get();
+    }
+
+    pub(super) fn new_key(&mut self) -> PeerKey {
+        self.next_key += 1;
+        PeerKey(self.next_key)
+    }
+
+    pub(super) fn own_id(&self) -> PeerId {
+        self.id
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.len() as u64
+    }
+
+    pub(super) fn next_clock(&self) -> Instant {
+        let deadline = self.pending.values().map(|pending| pending.deadline).min();
+        self.keepalive.min(self.idle_check).min(self.snub_check).min(deadline.unwrap_or(Instant::NEVER))
+    }
+
+    fn is_banned(&self, address: SocketAddr) -> bool {
+        self.banned.contains(&place(address))
+    }
+}
+
+impl Engine {
+    /// Dials `peer` now, later, or not at all (EN-1).
+    pub(super) fn meet(&mut self, peer: PeerAddress) {
+        let address = peer.address;
+        if address.port() == 0 || address.ip().is_unspecified() || self.peers.is_banned(address) {
+            return;
+        }
+        if let Some(id) = peer.id
+            && (id == self.peers.id
+                || self.connections.iter().any(|known| known.id == id)
+                || self.peers.pending.values().any(|pending| pending.expected == Some(id)))
+        {
+            return;
+        }
+        if self.is_connected_to(address, false) {
+            return;
+        }
+        if self.count_connections() >= self.settings.peers.max_initiate as usize {
+            let spares = &mut self.peers.spares;
+            if spares.len() < self.settings.peers.max_spares as usize && !spares.contains(&peer) {
+                spares.push(peer);
+            }
+            return;
+        }
+        let key = self.peers.new_key();
+        let pending = Pending {
+            address,
+            incoming: false,
+            expected: peer.id,
+            deadline: self.now + self.settings.peers.handshake_timeout.get(),
+        };
+        self.peers.pending.insert(key, pending);
+        self.event(|_| Event::Dial { peer: key.0, addr: address });
+        // A peer whose id is known is told ours at once (EN-5).
+        let delay_id = self.settings.peers.delay_peer_id && peer.id.is_none();
+        self.outputs.push_back(Output::Connect { peer: key, address, delay_id });
+    }
+
+    /// All connections, those without a handshake too.
+    fn count_connections(&self) -> usize {
+        self.facts.len() + self.peers.pending.len()
+    }
+
+    /// Whether a connection to `address` stands or begins: to exactly this one, or where the profile wants
+    /// one connection an address, to its IP address.
+    fn is_connected_to(&self, address: SocketAddr, incoming: bool) -> bool {
+        let one_per_address = self.settings.peers.one_per_address;
+        let connected = self.facts.iter().map(|peer| peer.address);
+        let pending = self.peers.pending.values().map(|pending| pending.address);
+        connected.chain(pending).any(|other| {
+            (!incoming && other == address) || (one_per_address && place(other) == place(address))
+        })
+    }
+
+    pub(super) fn incoming(&mut self, peer: PeerKey, address: SocketAddr) {
+        let refusal = if self.peers.is_banned(address) {
+            Some(CloseReason::Banned)
+        } else if self.count_connections() >= self.settings.peers.max_connections as usize {
+            Some(CloseReason::TooMany)
+        } else if self.is_connected_to(address, true) {
+            Some(CloseReason::SameAddress)
+        } else {
+            None
+        };
+        self.event(|_| Event::PeerConnected { peer: peer.0, addr: address, incoming: true });
+        if let Some(reason) = refusal {
+            self.log_closed(peer, &reason);
+            self.outputs.push_back(Output::Close { peer, reason });
+            return;
+        }
+        let deadline = self.now + self.settings.peers.handshake_timeout.get();
+        self.peers.pending.insert(peer, Pending { address, incoming: true, expected: None, deadline });
+    }
+
+    /// Somebody came while the torrent stops.
+    pub(super) fn turn_away(&mut self, peer: PeerKey) {
+        self.outputs.push_back(Output::Close { peer, reason: CloseReason::Stopping });
+    }
+
+    pub(super) fn handshake(&mut self, peer: PeerKey, id: PeerId) {
+        let Some(pending) = self.peers.pending.remove(&peer) else { return };
+        let refusal = match pending.expected {
+            Some(expected) if expected != id => Some(CloseReason::UnexpectedId),
+            _ if id == self.peers.id => Some(CloseReason::Myself),
+            _ if self.connections.iter().any(|known| known.id == id) => Some(CloseReason::Duplicate),
+            // A dialled peer whose id the tracker told counts as that id from the start (EN-8).
+            None if self.peers.pending.values().any(|other| other.expected == Some(id)) => {
+                Some(CloseReason::Duplicate)
+            }
+            _ => None,
+        };
+        if !pending.incoming {
+            self.event(|_| Event::PeerConnected { peer: peer.0, addr: pending.address, incoming: false });
+        }
+        if let Some(reason) = refusal {
+            self.log_closed(peer, &reason);
+            self.outputs.push_back(Output::Close { peer, reason });
+            self.dial_spares();
+            return;
+        }
+        self.peers.reached |= pending.incoming;
+        if self.peers.seen.len() < MAX_SEEN {
+            self.peers.seen.insert(id);
+        }
+        let at = self.facts.partition_point(|facts| facts.key < peer);
+        let facts = PeerFacts::new(peer, pending.address, pending.incoming, self.now, self.pieces.count());
+        self.facts.insert(at, facts);
+        let rate = &self.settings.rate;
+        let connection = Connection {
+            id,
+            active: Vec::new(),
+            down: Meter::new(rate, self.now, rate.download_fudge.get()),
+            up: Meter::new(rate, self.now, rate.upload_fudge.get()),
+            last_read: self.now,
+            shown: None,
+            useful: 0,
+            unsettled: false,
+            hungry: false,
+            held_off: false,
+            share: Share::Equal,
+            in_flight: 0,
+            next_allowed: Instant::ZERO,
+            served: 0,
+            snub_told: true,
+        };
+        self.connections.insert(at, connection);
+        self.queues.insert(at, RequestQueue { peer, ready: true, requests: Default::default() });
+        self.event(|_| Event::Handshake { peer: peer.0, id: id.to_string() });
+        self.outputs.push_back(Output::Accept { peer });
+        // The bitfield is always the first message (CN-1).
+        if !self.introduce(at) {
+            return;
+        }
+        self.notice_picker(PieceEvent::Connected(peer));
+        self.notice_choke(PeerEvent::Connected(peer));
+    }
+
+    /// Sends the bitfield that the policy allows; says whether the peer is still there.
+    fn introduce(&mut self, at: usize) -> bool {
+        let shown = match self.ask_advertise(at) {
+            Advertise::All => self.pieces.have().clone(),
+            Advertise::Only(mut shown) => {
+                if shown.pieces() != self.pieces.count() {
+                    self.piece_violation("advertised a set of another torrent");
+                    shown = PieceSet::new(self.pieces.count());
+                }
+                let hidden: Vec<PieceIndex> =
+                    shown.iter().filter(|&piece| !self.pieces.have().contains(piece)).collect();
+                hidden.into_iter().for_each(|piece| {
+                    shown.remove(piece);
+                });
+                self.connections[at].shown = Some(shown.clone());
+                shown
+            }
+            Advertise::Close => {
+                self.close(at, CloseReason::Policy);
+                return false;
+            }
+        };
+        if !shown.is_empty() {
+            let (peer, pieces) = (self.facts[at].key.0, Some(shown.count()));
+            self.event(|_| Event::Have { peer, dir: Dir::To, piece: None, pieces });
+            self.send(at, Message::Bitfield(shown));
+        }
+        true
+    }
+
+    /// Shows the peer what the policy lets it know of by now, and it does not know yet.
+    pub(super) fn advertise(&mut self, at: usize) {
+        let shown = match self.ask_advertise(at) {
+            Advertise::Close => return self.close(at, CloseReason::Policy),
+            Advertise::All if self.connections[at].shown.is_none() => return,
+            Advertise::All => self.pieces.have().clone(),
+            Advertise::Only(shown) if shown.pieces() == self.pieces.count() => shown,
+            Advertise::Only(_) => return self.piece_violation("advertised a set of another torrent"),
+        };
+        // Before the policy hid anything, everything was shown.
+        let known = self.connections[at].shown.get_or_insert_with(|| self.pieces.have().clone());
+        let news: Vec<PieceIndex> = shown
+            .iter()
+            .filter(|&piece| self.pieces.have().contains(piece) && !known.contains(piece))
+            .collect();
+        for &piece in &news {
+            known.insert(piece);
+        }
+        news.into_iter().for_each(|piece| self.send_have(at, piece));
+    }
+
+    /// Tells the peer of a piece that we just completed, where the policy lets it.
+    pub(super) fn advertise_new(&mut self, at: usize, piece: PieceIndex) {
+        match self.ask_advertise(at) {
+            Advertise::Close => self.close(at, CloseReason::Policy),
+            Advertise::All if self.connections[at].shown.is_none() => self.send_have(at, piece),
+            _ => {
+                // The set shown so far lacks the new piece: without a set, all that was had before.
+                let had = || {
+                    let mut had = self.pieces.have().clone();
+                    had.remove(piece);
+                    had
+                };
+                if self.connections[at].shown.is_none() {
+                    self.connections[at].shown = Some(had());
+                }
+                self.advertise(at);
+            }
+        }
+    }
+
+    fn send_have(&mut self, at: usize, piece: PieceIndex) {
+        let peer = self.facts[at].key.0;
+        self.event(|_| Event::Have { peer, dir: Dir::To, piece: Some(piece.0), pieces: None });
+        self.send(at, Message::Have(piece));
+    }
+
+    fn ask_advertise(&mut self, at: usize) -> Advertise {
+        let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.facts), self.endgame);
+        let (now, peer) = (self.now, self.facts[at].key);
+        self.picker.call(Advertise::All, |policy, rng| policy.advertise(now, peer, &view, rng))
+    }
+
+    pub(super) fn message(&mut self, peer: PeerKey, message: Message) {
+        let Some(at) = self.at(peer) else { return };
+        self.connections[at].last_read = self.now;
+        match message {
+            Message::KeepAlive => {}
+            Message::Choke => self.choked_us(at),
+            Message::Unchoke => self.unchoked_us(at),
+            Message::Interested => self.interest_of(at, true),
+            Message::NotInterested => self.interest_of(at, false),
+            Message::Have(piece) => self.peer_has(at, piece),
+            Message::Bitfield(pieces) => self.peer_has_all(at, pieces),
+            Message::Request(block) => self.asked(at, block),
+            Message::Cancel(block) => self.cancelled(at, block),
+        }
+    }
+
+    fn interest_of(&mut self, at: usize, interested: bool) {
+        let facts = &mut self.facts[at];
+        if facts.peer_interested == interested {
+            return;
+        }
+        facts.peer_interested = interested;
+        let peer = facts.key;
+        self.event(|_| Event::Interested { peer: peer.0, dir: Dir::From, value: interested });
+        if !interested {
+            // What it asked for it no longer wants (UP-3).
+            self.clear_queue(at);
+        }
+        let event = if interested { PeerEvent::Interested(peer) } else { PeerEvent::NotInterested(peer) };
+        self.notice_choke(event);
+    }
+
+    /// DL-9.
+    fn peer_has(&mut self, at: usize, piece: PieceIndex) {
+        if piece.0 >= self.pieces.count() || !self.facts[at].pieces.insert(piece) {
+            return;
+        }
+        self.facts[at].haves += 1;
+        let peer = self.facts[at].key;
+        self.pieces.gained(piece, &mut self.rng);
+        self.event(|_| Event::Have { peer: peer.0, dir: Dir::From, piece: Some(piece.0), pieces: None });
+        self.notice_picker(PieceEvent::Announced(peer, piece));
+        if self.close_fellow_seed(at) {
+            return;
+        }
+        let connection = &mut self.connections[at];
+        if self.pieces.is_open(piece) {
+            connection.useful += 1;
+            connection.hungry = true;
+        }
+        connection.unsettled = true;
+        if connection.shown.is_some() {
+            self.advertise(at);
+        }
+        self.wake_held_off();
+    }
+
+    /// DL-10. The codec lets a bitfield through only as the first message.
+    fn peer_has_all(&mut self, at: usize, pieces: PieceSet) {
+        if pieces.pieces() != self.pieces.count() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.facts[at].pieces, pieces);
+        for piece in before.iter() {
+            self.pieces.lost(piece, &mut self.rng);
+        }
+        let facts = &self.facts[at];
+        for piece in facts.pieces.iter() {
+            self.pieces.gained(piece, &mut self.rng);
+        }
+        let (peer, count) = (facts.key.0, facts.pieces.count());
+        self.connections[at].useful = facts.pieces.common(self.pieces.open());
+        self.connections[at].unsettled = true;
+        self.event(|_| Event::Have { peer, dir: Dir::From, piece: None, pieces: Some(count) });
+        if !self.close_fellow_seed(at) && self.connections[at].shown.is_some() {
+            self.advertise(at);
+        }
+    }
+
+    /// Two that have everything have nothing to say to each other; says whether that is so here (DL-9 to DL-11).
+    fn close_fellow_seed(&mut self, at: usize) -> bool {
+        let close =
+            self.own.is_seed && self.facts[at].is_seed() && self.settings.requests.drop_seeds_when_complete;
+        if close {
+            self.close(at, CloseReason::BothSeeds);
+        }
+        close
+    }
+
+    pub(super) fn close_fellow_seeds(&mut self) {
+        for at in (0..self.facts.len()).rev() {
+            self.close_fellow_seed(at);
+        }
+    }
+
+    /// The driver says that a connection is gone.
+    pub(super) fn gone(&mut self, peer: PeerKey, reason: CloseReason) {
+        if self.peers.pending.remove(&peer).is_some() {
+            self.log_closed(peer, &reason);
+            self.dial_spares();
+        } else if let Some(at) = self.at(peer) {
+            self.forget_peer(at, &reason);
+        }
+    }
+
+    /// Closes a connected peer. Peers after it move up by one place.
+    pub(super) fn close(&mut self, at: usize, reason: CloseReason) {
+        let peer = self.facts[at].key;
+        self.outputs.push_back(Output::Close { peer, reason: reason.clone() });
+        self.forget_peer(at, &reason);
+    }
+
+    fn forget_peer(&mut self, at: usize, reason: &CloseReason) {
+        let mut facts = self.facts.remove(at);
+        let connection = self.connections.remove(at);
+        self.queues.remove(at);
+        self.log_closed(facts.key, reason);
+        for piece in facts.pieces.iter() {
+            self.pieces.lost(piece, &mut self.rng);
+        }
+        self.guard.remember(facts.key, facts.address);
+        self.release(facts.key, connection.active);
+        (facts.requested, facts.queued) = (0, 0);
+        self.notice_picker(PieceEvent::Gone(facts.key));
+        self.notice_choke(PeerEvent::Gone(&facts));
+        self.wake_held_off();
+        self.dial_spares();
+    }
+
+    fn log_closed(&mut self, peer: PeerKey, reason: &CloseReason) {
+        self.event(|_| Event::PeerClosed { peer: peer.0, reason: reason.word(), detail: reason.to_string() });
+    }
+
+    /// The newest spare takes the place of a connection that is gone (EN-2).
+    fn dial_spares(&mut self) {
+        while self.phase == super::Phase::Running
+            && self.count_connections() < self.settings.peers.max_initiate as usize
+        {
+            let Some(spare) = self.peers.spares.pop() else { break };
+            self.meet(spare);
+        }
+    }
+
+    /// Bans the place of `address`: nobody there is dialled, let in, or kept.
+    pub(super) fn ban(&mut self, address: SocketAddr) {
+        self.peers.banned.insert(place(address));
+        for at in (0..self.facts.len()).rev() {
+            // Closing one may close others: what was at this place may be gone.
+            if self.facts.get(at).is_some_and(|facts| place(facts.address) == place(address)) {
+                self.close(at, CloseReason::Banned);
+            }
+        }
+    }
+
+    pub(super) fn close_everyone(&mut self) {
+        self.peers.spares.clear();
+        let keys: Vec<PeerKey> =
+            self.facts.iter().map(|facts| facts.key).chain(self.peers.pending.keys().copied()).collect();
+        for peer in keys {
+            self.log_closed(peer, &CloseReason::Stopping);
+            self.outputs.push_back(Output::Close { peer, reason: CloseReason::Stopping });
+        }
+        self.facts.clear();
+        self.connections.clear();
+        self.queues.clear();
+        self.peers.pending.clear();
+    }
+
+    /// The clocks of connections: handshakes, keep-alives, silence, snubbing.
+    pub(super) fn watch_peers(&mut self) {
+        let now = self.now;
+        let late = self.peers.pending.iter().filter(|(_, pending)| pending.deadline <= now);
+        for peer in late.map(|(&peer, _)| peer).collect::<Vec<_>>() {
+            self.peers.pending.remove(&peer);
+            let reason = CloseReason::HandshakeTimeout;
+            self.log_closed(peer, &reason);
+            self.outputs.push_back(Output::Close { peer, reason });
+            self.dial_spares();
+        }
+        if self.peers.keepalive <= now {
+            self.peers.keepalive = now + self.settings.peers.keepalive_interval.get();
+            (0..self.facts.len()).for_each(|at| self.send(at, Message::KeepAlive));
+        }
+        if self.peers.idle_check <= now {
+            self.peers.idle_check = now + self.settings.peers.idle_check_interval.get();
+            let timeout = self.settings.peers.idle_timeout.get();
+            for at in (0..self.facts.len()).rev() {
+                if self.connections.get(at).is_some_and(|connection| connection.last_read + timeout < now) {
+                    self.close(at, CloseReason::Idle);
+                }
+            }
+        }
+        if self.peers.snub_check <= now {
+            self.watch_snubbers();
+        }
+    }
+
+    /// Finds those that sent no block for the snub time, and when the next one may be one of them (CH-13).
+    fn watch_snubbers(&mut self) {
+        let snub_time = self.settings.requests.snub_time.get();
+        let mut next = Instant::NEVER;
+        for at in (0..self.facts.len()).rev() {
+            if self.connections[at].snub_told {
+                continue;
+            }
+            let due = self.facts[at].last_received.unwrap_or(self.facts[at].connected) + snub_time;
+            if due >= self.now {
+                // Snubbed is only who was silent for more than the snub time.
+                next = next.min(due + std::time::Duration::from_nanos(1));
+                continue;
+            }
+            self.facts[at].snubbed = true;
+            self.connections[at].snub_told = true;
+            let peer = self.facts[at].key;
+            if self.settings.requests.snub_releases_requests {
+                let active = std::mem::take(&mut self.connections[at].active);
+                self.facts[at].requested = 0;
+                for request in &active {
+                    self.send(at, Message::Cancel(request.block));
+                }
+                self.release(peer, active);
+            }
+            self.notice_choke(PeerEvent::Snubbed(peer));
+        }
+        self.peers.snub_check = next;
+    }
+}

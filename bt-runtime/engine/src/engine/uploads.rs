@@ -1,0 +1,300 @@
+//! Who gets the next block: requests of peers, shares, weights, caps, and the limit on upload.
+//!
+//! A request waits in its peer's queue, where it can be cancelled, until the uplink has room and the peer's
+//! socket takes a block; then it is handed to the driver. The choke policy may choose who is next; else the
+//! shares of its last round do.
+
+use std::time::Duration;
+
+use bt_api::{
+    BlockRef, Instant, PeerEvent, PeerKey, Serve, Share, StorageError, StorageErrorKind, SwarmView, Waiting,
+};
+
+use super::Engine;
+use crate::event::{Dir, Event};
+use crate::io::{CloseReason, Output};
+use crate::rate::{Meter, WindowRate};
+use crate::settings::{Limiter, Settings, UninterestedRequest};
+
+/// The limit on upload, and what is sent altogether.
+pub(super) struct Uplink {
+    limiter: Limiter,
+    limit: Option<u64>,
+    meter: Meter,
+    /// What the `suspend` limiter compares with the limit: the original's own measure (CN-13).
+    window: WindowRate,
+    /// Nothing is sent before this.
+    closed_until: Instant,
+    /// Whether somebody waits for that.
+    held: bool,
+    /// When a peer with a cap may have its next block, of those that wait.
+    next_allowed: Instant,
+}
+
+/// Credit that the `bucket` limiter lets build up while nothing is sent.
+const BURST: Duration = Duration::from_millis(100);
+
+/// What one block costs a peer of weight 1: a block's length times this, over its weight.
+const COST_SCALE: u64 = 1 << 16;
+
+impl Uplink {
+    pub(super) fn new(settings: &Settings, limit: Option<u64>) -> Self {
+        let rate = &settings.rate;
+        Self {
+            limiter: settings.upload.limiter,
+            limit,
+            meter: Meter::new(rate, Instant::ZERO, rate.upload_fudge.get()),
+            window: WindowRate::new(Instant::ZERO, rate.period.get(), rate.upload_fudge.get()),
+            closed_until: Instant::ZERO,
+            held: false,
+            next_allowed: Instant::NEVER,
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Instant, settings: &Settings) {
+        *self = Self::new(settings, self.limit);
+        let rate = &settings.rate;
+        self.meter = Meter::new(rate, now, rate.upload_fudge.get());
+        self.window = WindowRate::new(now, rate.period.get(), rate.upload_fudge.get());
+    }
+
+    pub(super) fn rate(&self, now: Instant) -> u64 {
+        self.meter.current(now)
+    }
+
+    /// When sending may go on, while it may not.
+    pub(super) fn resumes(&self) -> Instant {
+        if self.held { self.closed_until.min(self.next_allowed) } else { self.next_allowed }
+    }
+
+    /// Counts a block that is handed to the driver, and closes the uplink where it is over its limit.
+    fn spend(&mut self, now: Instant, length: u64) {
+        self.meter.count(now, length);
+        self.window.update(now, length);
+        let Some(limit) = self.limit else { return };
+        match self.limiter {
+            // CN-13.
+            Limiter::Suspend if self.window.rate() > limit as f64 => {
+                let pause = self.window.time_until(now, limit as f64);
+                self.closed_until = now + pause.max(Duration::from_nanos(1));
+            }
+            Limiter::Suspend => {}
+            Limiter::Bucket => {
+                let nanos = u128::from(length) * 1_000_000_000 / u128::from(limit.max(1));
+                let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+                let credit_from = Instant::from_nanos(now.as_nanos().saturating_sub(BURST.as_nanos() as u64));
+                self.closed_until = self.closed_until.max(credit_from) + cost;
+            }
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn set_upload_limit(&mut self, limit: Option<u64>) {
+        if limit == self.uplink.limit {
+            return;
+        }
+        self.uplink.limit = limit;
+        self.own.upload_limit = limit;
+        if limit.is_none() || self.uplink.limiter == Limiter::Suspend {
+            // Whatever was held back is looked at again at once (CN-17).
+            self.uplink.closed_until = Instant::ZERO;
+        }
+    }
+
+    /// A request came (UP-4).
+    pub(super) fn asked(&mut self, at: usize, block: BlockRef) {
+        let settings = &self.settings.upload;
+        if !self.facts[at].peer_interested {
+            if settings.uninterested_request == UninterestedRequest::Close {
+                self.close(at, CloseReason::UninterestedRequest);
+            }
+            return;
+        }
+        if block.length == 0 || u64::from(block.length) > settings.max_request_length.0 {
+            return self.close(at, CloseReason::BadRequest);
+        }
+        let hidden = self.connections[at].shown.as_ref().is_some_and(|shown| !shown.contains(block.piece));
+        if hidden {
+            return self.close(at, CloseReason::BadRequest);
+        }
+        if self.facts[at].am_choking || self.queues[at].requests.len() >= settings.max_queue as usize {
+            return;
+        }
+        self.queues[at].requests.push_back(block);
+        self.facts[at].queued += 1;
+        let peer = self.facts[at].key;
+        self.event(|_| Event::Request {
+            peer: peer.0,
+            dir: Dir::From,
+            piece: block.piece.0,
+            begin: block.begin,
+            length: block.length,
+        });
+        self.notice_choke(PeerEvent::Requested(peer));
+    }
+
+    /// UP-7.
+    pub(super) fn cancelled(&mut self, at: usize, block: BlockRef) {
+        let queue = &mut self.queues[at].requests;
+        let Some(place) = queue.iter().position(|waiting| *waiting == block) else { return };
+        queue.remove(place);
+        self.facts[at].queued -= 1;
+        let peer = self.facts[at].key.0;
+        self.event(|_| Event::Cancel {
+            peer,
+            dir: Dir::From,
+            piece: block.piece.0,
+            begin: block.begin,
+            length: block.length,
+        });
+    }
+
+    pub(super) fn clear_queue(&mut self, at: usize) {
+        self.queues[at].requests.clear();
+        self.facts[at].queued = 0;
+    }
+
+    /// A peer that is unchoked begins level with those that are served already.
+    pub(super) fn start_serving(&mut self, at: usize) {
+        let served = self.connections.iter().zip(&self.facts).filter(|(_, facts)| !facts.am_choking);
+        let others = served.filter(|(_, facts)| facts.key != self.facts[at].key);
+        if let Some(level) = others.map(|(connection, _)| connection.served).min() {
+            self.connections[at].served = self.connections[at].served.max(level);
+        }
+    }
+
+    /// Hands out blocks while the uplink has room and somebody waits.
+    pub(super) fn serve(&mut self) {
+        self.look_at_caps();
+        while self.uplink.closed_until <= self.now {
+            let waiting = Waiting::new(&self.queues);
+            if waiting.iter().next().is_none() {
+                break;
+            }
+            let swarm = SwarmView::new(&self.own, &self.facts);
+            let now = self.now;
+            let serve =
+                self.choke.call(Serve::Nobody, |policy, rng| policy.serve(now, &waiting, &swarm, rng));
+            let next = match serve {
+                Serve::Nobody => break,
+                Serve::ByShare => self.next_by_share().map(|at| (at, 0)),
+                Serve::Peer(peer) => self.waiting_at(peer).map(|at| (at, 0)),
+                Serve::Block(peer, block) => self.waiting_at(peer).and_then(|at| {
+                    let place = self.queues[at].requests.iter().position(|waiting| *waiting == block);
+                    place.map(|place| (at, place))
+                }),
+            };
+            let Some((at, place)) = next else {
+                self.choke_violation("served a peer or block that does not wait".to_owned());
+                break;
+            };
+            self.hand_out(at, place);
+        }
+        self.uplink.held =
+            self.uplink.closed_until > self.now && Waiting::new(&self.queues).iter().next().is_some();
+    }
+
+    fn waiting_at(&self, peer: PeerKey) -> Option<usize> {
+        let at = self.at(peer)?;
+        (self.queues[at].ready && !self.queues[at].requests.is_empty()).then_some(at)
+    }
+
+    /// Of those that wait: with the `suspend` limiter the one with the lowest upload rate (CN-15); else the one that
+    /// was served least for its weight. Weight 0 comes last.
+    fn next_by_share(&self) -> Option<usize> {
+        let waiting = (0..self.queues.len())
+            .filter(|&at| self.queues[at].ready && !self.queues[at].requests.is_empty());
+        match self.uplink.limiter {
+            Limiter::Suspend if self.uplink.limit.is_some() => {
+                waiting.min_by_key(|&at| (self.connections[at].up.current(self.now), self.facts[at].key))
+            }
+            _ => waiting.min_by_key(|&at| {
+                let connection = &self.connections[at];
+                (connection.share == Share::Weight(0), connection.served, self.facts[at].key)
+            }),
+        }
+    }
+
+    /// Gives the block at `place` in its queue to the driver, or closes a peer that asked for what is not there (UP-5).
+    fn hand_out(&mut self, at: usize, place: usize) {
+        let Some(block) = self.queues[at].requests.remove(place) else { return };
+        self.facts[at].queued -= 1;
+        let inside = block
+            .begin
+            .checked_add(block.length)
+            .is_some_and(|end| end <= self.pieces.piece_length(block.piece));
+        if !inside || !self.pieces.have().contains(block.piece) {
+            return self.close(at, CloseReason::BadRequest);
+        }
+        let length = u64::from(block.length);
+        self.uplink.spend(self.now, length);
+        let (now, connection) = (self.now, &mut self.connections[at]);
+        connection.in_flight += 1;
+        let weight = match connection.share {
+            Share::Weight(weight) => u64::from(weight.max(1)),
+            Share::Equal => 1,
+            Share::Cap(rate) => {
+                let nanos = u128::from(length) * 1_000_000_000 / u128::from(rate.max(1));
+                let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+                connection.next_allowed = connection.next_allowed.max(now) + cost;
+                1
+            }
+        };
+        connection.served = connection.served.saturating_add(length * COST_SCALE / weight);
+        self.facts[at].unsent += length;
+        self.look_at_readiness(at);
+        self.outputs.push_back(Output::Upload { peer: self.facts[at].key, block });
+    }
+
+    fn look_at_readiness(&mut self, at: usize) {
+        let connection = &self.connections[at];
+        let capped = connection.next_allowed > self.now && matches!(connection.share, Share::Cap(_));
+        if capped {
+            self.uplink.next_allowed = self.uplink.next_allowed.min(connection.next_allowed);
+        }
+        self.queues[at].ready = !capped && connection.in_flight < self.settings.upload.in_flight;
+    }
+
+    /// Lets go of peers whose cap held them back until now.
+    fn look_at_caps(&mut self) {
+        if self.uplink.next_allowed <= self.now {
+            self.uplink.next_allowed = Instant::NEVER;
+            (0..self.queues.len()).for_each(|at| self.look_at_readiness(at));
+        }
+    }
+
+    /// The socket has taken a block, or the store could not give it.
+    pub(super) fn uploaded(&mut self, peer: PeerKey, block: BlockRef, result: Result<(), StorageError>) {
+        if let Err(error) = &result {
+            match error.kind() {
+                StorageErrorKind::Missing | StorageErrorKind::Corrupt => self.lost(block.piece, error),
+                _ => self.store_failed(None, error),
+            }
+        }
+        let Some(at) = self.at(peer) else { return };
+        let length = u64::from(block.length);
+        let connection = &mut self.connections[at];
+        connection.in_flight = connection.in_flight.saturating_sub(1);
+        self.facts[at].unsent = self.facts[at].unsent.saturating_sub(length);
+        if result.is_err() {
+            // There is no way to say "not now" in this protocol.
+            return self.close(at, CloseReason::Store);
+        }
+        connection.up.count(self.now, length);
+        let facts = &mut self.facts[at];
+        facts.uploaded += length;
+        facts.uploaded_in_round += length;
+        facts.last_sent = Some(self.now);
+        self.own.uploaded += length;
+        self.look_at_readiness(at);
+        self.event(|_| Event::Block {
+            peer: peer.0,
+            dir: Dir::To,
+            piece: block.piece.0,
+            begin: block.begin,
+            length: block.length,
+        });
+        self.notice_choke(PeerEvent::Sent(peer, block.length));
+    }
+}
