@@ -1,1 +1,13 @@
-//! storage-backends
+//! Where a torrent's bytes are kept: one backend, one file, and [layers](layer) that wrap any of them.
+//!
+//! | name | keeps the bytes |
+//! | --- | --- |
+//! | [`files`] | in the files of the torrent, below the output folder |
+//! | [`memory`] | in memory, for tests and for measuring the rest |
+//!
+//! A binary that says `use bt_storage as _;` has them all in its registry. How to write another one is
+//! told in [`bt_api::guide::storage`].
+
+pub mod files;
+pub mod layer;
+pub mod memory;

@@ -1,0 +1,4 @@
+//! Stores that wrap a store, named in a profile's `[[storage.layer]]` tables.
+
+pub mod read_only;
+pub mod slow;

@@ -1,0 +1,269 @@
+//! What every store promises, over each backend, bare and behind a layer that passes everything on.
+
+mod common;
+
+use std::sync::Arc;
+
+use bt_api::testkit::TestHost;
+use bt_api::{PieceIndex, Plugin, StorageErrorKind, Torrent};
+use bt_storage::files::Files;
+use bt_storage::layer::{read_only::ReadOnly, slow::Slow};
+use bt_storage::memory::Memory;
+use common::{Waiting, blocks, open, pattern, torrent};
+use futures::FutureExt;
+use proptest::prelude::*;
+
+type Open = fn(Torrent, Arc<TestHost>) -> Waiting;
+
+fn files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    open(&*Files::build(Default::default()).unwrap(), torrent, host).unwrap()
+}
+
+fn memory(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    open(&*Memory::build(Default::default()).unwrap(), torrent, host).unwrap()
+}
+
+fn slow_files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    let layer = Slow::build(Default::default()).unwrap();
+    let inner = files(torrent.clone(), host.clone());
+    Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
+}
+
+macro_rules! promises {
+    ($($promise:ident)*) => {
+        mod on_files { $(#[test] fn $promise() { super::$promise(super::files); })* }
+        mod on_memory { $(#[test] fn $promise() { super::$promise(super::memory); })* }
+        mod on_slow_files { $(#[test] fn $promise() { super::$promise(super::slow_files); })* }
+    };
+}
+
+promises! {
+    spans_over_file_edges
+    a_short_last_piece
+    a_span_is_written_again
+    unwritten_bytes_are_missing
+    padding_is_zeros
+    reads_and_writes_side_by_side
+    a_dropped_write_touches_nothing_else
+    sealed_pieces_are_held_until_they_are_written
+    any_writes_are_read_back
+}
+
+/// Case 19 of the original's tests.
+fn spans_over_file_edges(open: Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let torrent = torrent(folder.path(), &[("a", 5), ("b", 4), ("c", 3)], 12);
+    let store = open(torrent, TestHost::auto_advancing());
+    store.write(0, 3, b"12345678").unwrap();
+    assert_eq!(store.read(0, 3, 8).unwrap(), b"12345678");
+    assert_eq!(store.read(0, 4, 6).unwrap(), b"234567");
+}
+
+fn a_short_last_piece(open: Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(torrent(folder.path(), &[("a", 5), ("b", 6)], 4), TestHost::auto_advancing());
+    store.write(2, 0, b"end").unwrap();
+    store.seal(2);
+    assert_eq!(store.read(2, 0, 3).unwrap(), b"end");
+    assert_eq!(store.read(2, 3, 0).unwrap(), b"");
+}
+
+fn a_span_is_written_again(open: Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(torrent(folder.path(), &[("a", 5), ("b", 3)], 8), TestHost::auto_advancing());
+    store.write(0, 0, b"badbadba").unwrap();
+    store.write_blocks(0, 2, blocks(b"good", 1)).unwrap();
+    assert_eq!(store.read(0, 0, 8).unwrap(), b"bagoodba");
+    store.seal(0);
+    store.write(0, 7, b"!").unwrap();
+    assert_eq!(store.read(0, 0, 8).unwrap(), b"bagoodb!");
+}
+
+fn unwritten_bytes_are_missing(open: Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(torrent(folder.path(), &[("a", 6), ("b", 6)], 4), TestHost::auto_advancing());
+    assert_eq!(store.read(0, 0, 4).unwrap_err().kind(), StorageErrorKind::Missing);
+    store.write(1, 0, b"xyz").unwrap();
+    assert_eq!(store.read(1, 0, 3).unwrap(), b"xyz");
+    for (piece, offset, length) in [(1, 0, 4), (1, 3, 1), (2, 0, 4)] {
+        let error = store.read(piece, offset, length).unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::Missing, "{error}");
+    }
+}
+
+/// BEP 47.
+fn padding_is_zeros(open: Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [("a", 3), ("1.pad", 9), ("b", 2)];
+    let store = open(torrent(folder.path(), &files, 4), TestHost::auto_advancing());
+    assert_eq!(store.read(1, 0, 4).unwrap(), [0; 4]);
+    assert_eq!(store.read(0, 3, 1).unwrap(), [0]);
+    assert_eq!(store.read(0, 0, 4).unwrap_err().kind(), StorageErrorKind::Missing);
+    store.write(0, 0, b"abc").unwrap();
+    store.write(1, 0, &[0; 4]).unwrap();
+    (0..3).for_each(|piece| store.write(2, piece, &[0]).unwrap());
+    store.seal(0);
+    store.seal(1);
+    assert_eq!(store.read(0, 0, 4).unwrap(), b"abc\0");
+    assert_eq!(store.read(1, 0, 4).unwrap(), [0; 4]);
+}
+
+fn reads_and_writes_side_by_side(open: Open) {
+    const PIECE: usize = 1 << 16;
+    let folder = tempfile::tempdir().unwrap();
+    let files = [("a", PIECE as u64 * 3 / 2), ("b", 100), ("c", PIECE as u64 * 13 / 2 - 100)];
+    let store = open(torrent(folder.path(), &files, PIECE as u32), TestHost::auto_advancing());
+    std::thread::scope(|scope| {
+        for piece in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..10 {
+                    let bytes = pattern(piece as u8 * 16 + round, PIECE);
+                    store.write_blocks(piece, 0, blocks(&bytes, 1 << 14)).unwrap();
+                    assert_eq!(store.read(piece, 0, PIECE as u32).unwrap(), bytes);
+                }
+                store.seal(piece);
+            });
+        }
+    });
+    assert!(store.held().is_full());
+    for piece in 0..8 {
+        assert_eq!(store.read(piece, 0, PIECE as u32).unwrap(), pattern(piece as u8 * 16 + 9, PIECE));
+    }
+}
+
+/// Dropped before it began, or while it waits for a worker that does it later.
+fn a_dropped_write_touches_nothing_else(open: Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let host = TestHost::auto_advancing();
+    let store = open(torrent(folder.path(), &[("a", 5), ("b", 7)], 6), host.clone());
+    store.write(0, 0, b"012345").unwrap();
+    store.write(1, 0, b"6789AB").unwrap();
+    drop(store.0.write(PieceIndex(0), 1, vec![b"xx".to_vec().into()]));
+    host.hold_work();
+    let _ = store.0.write(PieceIndex(0), 3, vec![b"yy".to_vec().into(), b"z".to_vec().into()]).now_or_never();
+    let _ = store.0.read(PieceIndex(1), 0, 6).now_or_never();
+    host.run_held();
+    assert_eq!(store.read(0, 0, 3).unwrap(), b"012");
+    assert_eq!(store.read(1, 0, 6).unwrap(), b"6789AB");
+    store.write(0, 3, b"345").unwrap();
+    assert_eq!(store.read(0, 0, 6).unwrap(), b"012345");
+}
+
+fn sealed_pieces_are_held_until_they_are_written(open: Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(torrent(folder.path(), &[("a", 5), ("b", 7)], 4), TestHost::auto_advancing());
+    assert!(store.held().is_empty());
+    store.write(1, 0, b"good").unwrap();
+    assert!(store.held().is_empty());
+    store.seal(1);
+    assert_eq!(store.pieces_held(), [1]);
+    store.checkpoint().unwrap();
+    assert_eq!(store.pieces_held(), [1]);
+    store.write(1, 3, b"?").unwrap();
+    assert!(store.held().is_empty());
+    store.close().unwrap();
+}
+
+/// Any layout, any writes in any blocks: what is read is what was written last.
+fn any_writes_are_read_back(open: Open) {
+    let write = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1_usize..40, 1_usize..9, any::<u8>());
+    let input = (prop::collection::vec(0_u64..30, 1..7), 1_u32..24, prop::collection::vec(write, 1..20));
+    let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |((lengths, piece_length, writes) in input)| {
+        prop_assume!(lengths.iter().sum::<u64>() > 0);
+        let names: Vec<String> = (0..lengths.len()).map(|i| format!("{}/{i}", i % 3)).collect();
+        let list: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(lengths).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let torrent = torrent(folder.path(), &list, piece_length);
+        let layout = torrent.layout.clone();
+        let store = open(torrent, TestHost::auto_advancing());
+        let mut naive = vec![None; layout.total_length() as usize];
+        for (piece, offset, length, block, seed) in writes {
+            let piece = PieceIndex(piece.index(layout.piece_count() as usize) as u32);
+            let room = layout.piece_length(piece) as usize;
+            let offset = offset.index(room);
+            let bytes = pattern(seed, length.min(room - offset));
+            store.write_blocks(piece.0, offset as u32, blocks(&bytes, block)).unwrap();
+            let at = layout.piece_offset(piece) as usize + offset;
+            naive[at..at + bytes.len()].iter_mut().zip(bytes).for_each(|(old, new)| *old = Some(new));
+        }
+        for (at, byte) in naive.iter().enumerate() {
+            let (piece, offset) = (at as u32 / piece_length, at as u32 % piece_length);
+            match (byte, store.read(piece, offset, 1)) {
+                (Some(byte), read) => prop_assert_eq!(read.unwrap(), [*byte]),
+                // A hole of a sparse file reads as zero: a hash tells.
+                (None, Ok(read)) => prop_assert_eq!(read, [0]),
+                (None, Err(error)) => prop_assert_eq!(error.kind(), StorageErrorKind::Missing),
+            }
+        }
+    });
+}
+
+#[test]
+fn memory_has_a_limit_that_torrents_share() {
+    let config = bt_storage::memory::Config { max_size: "10 B".parse().unwrap() };
+    let backend = Memory::build(config).unwrap();
+    let torrent = |length| torrent("unused".as_ref(), &[("a", length)], 4);
+    let error = open(&*backend, torrent(11), TestHost::new()).err().unwrap();
+    assert_eq!(error.kind(), StorageErrorKind::Full);
+    assert_eq!(error.to_string(), "the torrent's 11 B are more than the max-size of 10 B");
+
+    let one = open(&*backend, torrent(10), TestHost::new()).unwrap();
+    let other = open(&*backend, torrent(10), TestHost::new()).unwrap();
+    one.write(0, 0, b"a").unwrap();
+    other.write(2, 0, b"b").unwrap();
+    one.write(1, 0, b"c").unwrap();
+    let error = other.write(0, 0, b"d").unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Full);
+    one.close().unwrap();
+    other.write(0, 0, b"d").unwrap();
+    drop(other);
+    let again = open(&*backend, torrent(10), TestHost::new()).unwrap();
+    (0..3).for_each(|piece| again.write(piece, 0, b"e").unwrap());
+}
+
+#[test]
+fn memory_shares_what_is_sealed_and_keeps_no_block() {
+    let store = memory(torrent("unused".as_ref(), &[("a", 8)], 8), TestHost::new());
+    let block = bt_api::Block::from(pattern(1, 8));
+    store.write_blocks(0, 0, vec![block.clone()]).unwrap();
+    assert!(block.into_bytes().is_unique(), "the store copied it, so its buffer is free for the next block");
+    store.seal(0);
+    let read = |offset| store.0.read(PieceIndex(0), offset, 4).now_or_never().unwrap().unwrap().into_bytes();
+    assert_eq!(read(0).as_ptr().wrapping_add(4), read(4).as_ptr());
+}
+
+#[test]
+fn a_slow_store_answers_when_its_delay_is_over() {
+    let host = TestHost::new();
+    let torrent = Arc::new(torrent("unused".as_ref(), &[("a", 4)], 4));
+    let layer = Slow::build(Default::default()).unwrap();
+    let store = layer.wrap(memory((*torrent).clone(), host.clone()).0, torrent, host.clone());
+    let mut write = store.write(PieceIndex(0), 0, vec![b"abcd".to_vec().into()]);
+    host.advance(std::time::Duration::from_millis(9));
+    assert!((&mut write).now_or_never().is_none());
+    host.advance(std::time::Duration::from_millis(9));
+    assert!((&mut write).now_or_never().is_none());
+    host.advance(std::time::Duration::from_millis(1));
+    write.now_or_never().unwrap().unwrap();
+}
+
+#[test]
+fn a_read_only_store_denies_what_would_change_it() {
+    let torrent = Arc::new(torrent("unused".as_ref(), &[("a", 8)], 4));
+    let inner = memory((*torrent).clone(), TestHost::new());
+    inner.write(0, 0, b"abcd").unwrap();
+    inner.seal(0);
+    let layer = ReadOnly::build(Default::default()).unwrap();
+    let store = Waiting(layer.wrap(inner.0, torrent, TestHost::new()));
+    let error = store.write(1, 0, b"efgh").unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Denied);
+    assert_eq!(error.to_string(), "writing piece 1: the layer read-only denies it");
+    let sealed = store.0.seal(PieceIndex(1)).now_or_never().unwrap();
+    assert_eq!(sealed.unwrap_err().kind(), StorageErrorKind::Denied);
+    assert_eq!(store.pieces_held(), [0]);
+    assert_eq!(store.read(0, 1, 2).unwrap(), b"bc");
+    assert_eq!(store.read(1, 0, 4).unwrap_err().kind(), StorageErrorKind::Missing);
+    store.close().unwrap();
+}
