@@ -49,7 +49,9 @@ fn choke_round(c: &mut Criterion, name: &str, policy: &mut dyn ChokePolicy) {
 fn swarm(policy: &mut dyn PiecePolicy, rng: &mut Generator) -> (Pieces, Vec<PeerFacts>) {
     const PIECES: u32 = 10_000;
     let mut have = PieceSet::new(PIECES);
-    (0..PIECES).step_by(10).for_each(|piece| drop(have.insert(PieceIndex(piece))));
+    for piece in (0..PIECES).step_by(10) {
+        have.insert(PieceIndex(piece));
+    }
     let mut pieces = Pieces::new(u64::from(PIECES) * u64::from(PIECE), PIECE, BLOCK, have, rng);
     let mut peers = peers(200, PIECES);
     for peer in &mut peers {

@@ -39,9 +39,9 @@ impl<P: ChokePolicy> Client<P> {
         client
     }
 
-    /// Connects a peer for each word: a letter, then `-` when it is not interested, `!` when it is
-    /// and snubbed, or the rate in both directions when it is and not snubbed. `draw` maps the number of peers to the draw that
-    /// the policy gets, and its bound.
+    /// Connects a peer for each word: a letter, then `-` when it is not interested, `!` when it is interested
+    /// and snubbed, or its rate in both directions when it is interested and not snubbed. `draw` maps the
+    /// number of peers to the draw that the policy gets, and its bound.
     pub(crate) fn joined_by(&mut self, peers: &str, draw: impl Fn(usize) -> (u32, u32)) {
         for word in peers.split(' ') {
             let (letter, rest) = word.split_at(1);

@@ -165,7 +165,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_history_keeps_the_promises(slots in 1_usize..5, seed in any::<u64>(), ops in harness::history()) {
+        fn any_history_keeps_the_promises(
+            slots in 1_usize..5, seed in any::<u64>(), ops in harness::history(),
+        ) {
             let policy = || Random::new(Config { slots, ..Config::default() }).unwrap();
             let client = harness::play(policy(), seed, &ops);
             prop_assert_eq!(&client.log, &harness::play(policy(), seed, &ops).log);

@@ -432,16 +432,19 @@ mod tests {
         /// CH-7, and what the harness checks of every round.
         #[test]
         fn any_history_keeps_the_promises(
-            max_uploads in 0_usize..6, min_uploads in 0_usize..6, seed in any::<u64>(), ops in harness::history(),
+            max_uploads in 0_usize..6, min_uploads in 0_usize..6, seed in any::<u64>(),
+            ops in harness::history(),
         ) {
             let mut client = harness::play(policy(max_uploads, min_uploads), seed, &ops);
             let again = harness::play(policy(max_uploads, min_uploads), seed, &ops);
             prop_assert_eq!(&client.log, &again.log);
             client.tick();
             let interested = client.peers.iter().filter(|peer| peer.peer_interested).count();
-            let served = client.peers.iter().filter(|peer| peer.peer_interested && !peer.am_choking).count();
-            let preferred = client.log.last().unwrap().iter()
-                .filter(|unchoke| [Reason::DOWNLOAD_RATE, Reason::UPLOAD_RATE].contains(&unchoke.reason)).count();
+            let served =
+                client.peers.iter().filter(|peer| peer.peer_interested && !peer.am_choking).count();
+            let for_rate = [Reason::DOWNLOAD_RATE, Reason::UPLOAD_RATE];
+            let last = client.log.last().unwrap().iter();
+            let preferred = last.filter(|unchoke| for_rate.contains(&unchoke.reason)).count();
             let most = (preferred + 1).max(min_uploads);
             prop_assert_eq!(served, interested.min(most));
             if let Some(&first) = client.policy.order.first() {
