@@ -1,1 +1,86 @@
-fn main(){}
+//! Bytes per second into and out of each backend, without the network and without waiting for a disk:
+//! what the store itself and the system's page cache cost.
+
+use std::sync::Arc;
+
+use bt_api::testkit::TestHost;
+use bt_api::{
+    Block, InfoHash, PieceHash, PieceIndex, Plugin, StorageBackend, Torrent, TorrentLayout, TorrentStore,
+};
+use bt_storage::files::{Config, Files, SyncWhen};
+use bt_storage::memory::Memory;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use futures::executor::block_on;
+use tempfile::TempDir;
+
+const PIECE: u32 = 1 << 20;
+const PIECES: u32 = 64;
+const BLOCK: usize = 16 << 10;
+
+/// A new store of [`PIECES`] pieces in a folder of its own.
+fn open(backend: &dyn StorageBackend) -> (TempDir, Box<dyn TorrentStore>) {
+    let folder = tempfile::tempdir().unwrap();
+    let torrent = Torrent {
+        info_hash: InfoHash([0; 20]),
+        layout: TorrentLayout::single("t", u64::from(PIECE) * u64::from(PIECES), PIECE).unwrap(),
+        piece_hashes: vec![PieceHash([0; 20]); PIECES as usize],
+        folder: folder.path().to_owned(),
+        saved: None,
+    };
+    let store = block_on(backend.open(Arc::new(torrent), TestHost::new())).unwrap();
+    (folder, store)
+}
+
+/// Writes and seals every piece, `size` bytes a call, in blocks that are slices of one allocation.
+fn fill(store: &dyn TorrentStore, data: &Block, size: u32) {
+    for piece in (0..PIECES).map(PieceIndex) {
+        for offset in (0..PIECE).step_by(size as usize) {
+            let starts = (offset as usize..(offset + size) as usize).step_by(BLOCK);
+            let blocks = starts.map(|at| data.slice(at..at + BLOCK)).collect();
+            block_on(store.write(piece, offset, blocks)).unwrap();
+        }
+        block_on(store.seal(piece)).unwrap();
+    }
+}
+
+fn drain(store: &dyn TorrentStore, size: u32) {
+    for piece in (0..PIECES).map(PieceIndex) {
+        for offset in (0..PIECE).step_by(size as usize) {
+            std::hint::black_box(block_on(store.read(piece, offset, size)).unwrap());
+        }
+    }
+}
+
+fn stores(criterion: &mut Criterion) {
+    let files = Files::build(Config { sync: SyncWhen::Never, ..Config::default() }).unwrap();
+    let memory = Memory::build(Default::default()).unwrap();
+    let data = Block::from((0..PIECE).map(|i| i as u8).collect::<Vec<u8>>());
+    let mut group = criterion.benchmark_group("store");
+    group.throughput(Throughput::Bytes(u64::from(PIECE) * u64::from(PIECES))).sample_size(10);
+    for (name, backend) in [("files", &*files), ("memory", &*memory)] {
+        for size in [256 << 10, 1 << 20] {
+            group.bench_function(format!("{name}/write {} KiB", size >> 10), |bencher| {
+                let fresh = || open(backend);
+                bencher.iter_batched(
+                    fresh,
+                    |(folder, store)| {
+                        fill(&*store, &data, size);
+                        (folder, store)
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+        let (_folder, store) = open(backend);
+        fill(&*store, &data, PIECE);
+        for size in [16 << 10, 256 << 10, 1 << 20] {
+            group.bench_function(format!("{name}/read {} KiB", size >> 10), |bencher| {
+                bencher.iter(|| drain(&*store, size));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stores);
+criterion_main!(benches);

@@ -95,7 +95,10 @@ struct State {
 
 enum Piece {
     /// The ranges that are written, sorted and apart.
-    Partial { memory: Vec<u8>, written: Vec<Range<u32>> },
+    Partial {
+        memory: Vec<u8>,
+        written: Vec<Range<u32>>,
+    },
     Sealed(Block),
 }
 
@@ -234,7 +237,8 @@ impl Room {
         let (limit, length) = (self.budget.limit, u64::from(length));
         let room = |used: u64| used.checked_add(length).filter(|&used| used <= limit.0);
         self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).map_err(|_| {
-            let message = format!("writing piece {piece}: all torrents together have the max-size of {limit}");
+            let message =
+                format!("writing piece {piece}: all torrents together have the max-size of {limit}");
             StorageError::new(StorageErrorKind::Full, message)
         })?;
         self.taken += length;
@@ -253,7 +257,8 @@ impl Drop for Room {
 }
 
 fn missing(what: &str, piece: PieceIndex, span: &Range<u32>) -> StorageError {
-    let message = format!("{what} bytes {} to {} of piece {piece}: not all were written", span.start, span.end);
+    let message =
+        format!("{what} bytes {} to {} of piece {piece}: not all were written", span.start, span.end);
     StorageError::new(StorageErrorKind::Missing, message)
 }
 

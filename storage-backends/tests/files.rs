@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -92,7 +92,11 @@ fn handles(folder: &Path) -> Vec<(String, u32)> {
 fn a_span_lies_in_its_files() {
     let folder = tempdir().unwrap();
     let store = open(&torrent(folder.path(), &[("a", 5), ("b", 4), ("c", 3)], 12));
-    assert_eq!(listing(folder.path()), [(folder.path().join("t"), 0)], "files are made when they are written");
+    assert_eq!(
+        listing(folder.path()),
+        [(folder.path().join("t"), 0)],
+        "files are made when they are written"
+    );
     store.write(0, 3, b"12345678").unwrap();
     let file = |name: &str| fs::read(folder.path().join("t").join(name)).unwrap();
     assert_eq!(file("a"), b"\0\0\x0012");
@@ -285,7 +289,10 @@ fn a_file_that_is_taken_away_while_running_is_told() {
     assert_eq!(error.to_string(), "reading \"t/d/b\": it was taken away while running");
     let error = store.write(2, 0, b"1234").unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Corrupt);
-    assert_eq!(error.to_string(), "writing \"t/d/b\": it was taken away while running, so nothing is written");
+    assert_eq!(
+        error.to_string(),
+        "writing \"t/d/b\": it was taken away while running, so nothing is written"
+    );
     assert!(!b.exists());
     assert_eq!(handles(folder.path()).len(), 1, "no handle keeps a deleted file");
     assert_eq!(store.read(0, 0, 4).unwrap(), pattern(0, 4));
@@ -317,7 +324,7 @@ fn a_file_that_is_replaced_while_running_is_told_and_left_alone() {
         assert_eq!(fs::read(&b).unwrap(), b"other bytes");
         torrent.saved = store.checkpoint().unwrap();
         drop(store);
-        fs::write(&b, &pattern(7, 7)).unwrap();
+        fs::write(&b, pattern(7, 7)).unwrap();
         assert_eq!(open(&torrent).pieces_held(), [0]);
     }
 }
@@ -334,7 +341,10 @@ fn a_file_that_is_cut_while_running_is_told_and_not_patched() {
     assert_eq!(error.to_string(), "reading 4 bytes at 2 of \"t/d/b\": the file ends at 3");
     let error = store.write(3, 0, b"1234").unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Corrupt);
-    assert_eq!(error.to_string(), "writing \"t/d/b\": it was cut from 7 to 3 bytes while running, so nothing is written");
+    assert_eq!(
+        error.to_string(),
+        "writing \"t/d/b\": it was cut from 7 to 3 bytes while running, so nothing is written"
+    );
     assert_eq!(fs::metadata(&b).unwrap().len(), 3);
 }
 
@@ -552,8 +562,9 @@ fn every_way_to_sync_keeps_the_data() {
 #[test]
 fn files_are_made_with_the_usual_permissions() {
     let (folder, torrent) = three();
-    let usual = fs::File::options().create(true).write(true).mode(0o666).open(folder.path().join("x")).unwrap();
+    let usual = folder.path().join("usual");
+    fs::write(&usual, "").unwrap();
     open(&torrent).write(0, 0, b"1234").unwrap();
-    let mode = |metadata: fs::Metadata| metadata.permissions().mode();
-    assert_eq!(mode(fs::metadata(folder.path().join("t/a")).unwrap()), mode(usual.metadata().unwrap()));
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(folder.path().join("t/a")), mode(usual));
 }

@@ -167,7 +167,8 @@ fn sealed_pieces_are_held_until_they_are_written(open: Open) {
 
 /// Any layout, any writes in any blocks: what is read is what was written last.
 fn any_writes_are_read_back(open: Open) {
-    let write = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1_usize..40, 1_usize..9, any::<u8>());
+    let write =
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1_usize..40, 1_usize..9, any::<u8>());
     let input = (prop::collection::vec(0_u64..30, 1..7), 1_u32..24, prop::collection::vec(write, 1..20));
     let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |((lengths, piece_length, writes) in input)| {

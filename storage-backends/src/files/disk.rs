@@ -3,7 +3,7 @@
 //! A table says of each file which one it is (device, inode, how far we know it to be written) and has the
 //! handles of those that are open. It is locked for look-ups alone; data moves outside the lock, with
 //! positioned calls. Before each use a glance at the path tells whether it still leads to that file: it
-//! costs about a microsecond, where writing 256 KiB takes fifty.
+//! takes about 2 µs on a machine that writes 256 KiB to the page cache in 65 µs.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -134,7 +134,8 @@ impl Disk {
 
     fn read_span(&self, span: FileSpan, into: &mut [u8]) -> Result<(), StorageError> {
         let handle = self.handle(span.file, Access::Read)?;
-        let trying = || format!("reading {} bytes at {} of {:?}", span.length, span.offset, self.name(span.file));
+        let trying =
+            || format!("reading {} bytes at {} of {:?}", span.length, span.offset, self.name(span.file));
         let mut done = 0;
         while done < into.len() {
             let at = span.offset + done as u64;
@@ -347,13 +348,7 @@ impl Disk {
     ///
     /// Who reads learns that bytes are missing; who writes is told to stop, since a piece that is wanted
     /// again because of it could not be written either.
-    fn vet(
-        &self,
-        file: usize,
-        known: Known,
-        now: Option<Facts>,
-        access: Access,
-    ) -> Result<(), StorageError> {
+    fn vet(&self, file: usize, known: Known, now: Option<Facts>, access: Access) -> Result<(), StorageError> {
         let reads = access == Access::Read;
         let (kind, what) = match now {
             None if reads => (StorageErrorKind::Missing, "it was taken away".to_owned()),

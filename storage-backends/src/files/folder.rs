@@ -59,7 +59,8 @@ impl Folder {
 
     /// Which folder it is: device and inode.
     pub(super) fn identity(&self) -> Result<(u64, u64), StorageError> {
-        let stat = fstat(&self.0).map_err(|errno| StorageError::io("looking at the output folder", errno.into()))?;
+        let stat =
+            fstat(&self.0).map_err(|errno| StorageError::io("looking at the output folder", errno.into()))?;
         let facts = Facts::from(&stat);
         Ok((facts.device, facts.inode))
     }
@@ -123,7 +124,8 @@ impl Folder {
 
     /// Opens the folder that `path` lies in; with `make`, makes it and those above it.
     fn parent(&self, path: &[String], make: bool) -> Result<OwnedFd, StorageError> {
-        let mut folder = self.0.try_clone().map_err(|error| StorageError::io(attempt("opening", path), error))?;
+        let mut folder =
+            self.0.try_clone().map_err(|error| StorageError::io(attempt("opening", path), error))?;
         for depth in 1..path.len() {
             let (here, name) = (&path[..depth], path[depth - 1].as_str());
             let open = || openat(&folder, name, FOLDER_FLAGS, Mode::empty());

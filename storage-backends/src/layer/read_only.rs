@@ -71,5 +71,8 @@ impl TorrentStore for Store {
 }
 
 fn denied(what: &str, piece: PieceIndex) -> Result<(), StorageError> {
-    Err(StorageError::new(StorageErrorKind::Denied, format!("{what} piece {piece}: the layer read-only denies it")))
+    Err(StorageError::new(
+        StorageErrorKind::Denied,
+        format!("{what} piece {piece}: the layer read-only denies it"),
+    ))
 }
