@@ -81,6 +81,9 @@ pub(super) struct Peers {
 /// Different peer ids that are counted: enough for any swarm, and a bound against a flood of ids.
 const MAX_SEEN: usize = 1 << 16;
 
+/// Connections whose handshakes end within this time may have crossed on their way.
+const CROSSING: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What stands for a peer when it is banned or counted as "the same address": its IP address. On a loopback
 /// address many clients share one IP address, so there the port counts too.
 fn place(address: SocketAddr) -> SocketAddr {
@@ -224,7 +227,7 @@ impl Engine {
         let refusal = match pending.expected {
             Some(expected) if expected != id => Some(CloseReason::UnexpectedId),
             _ if id == self.peers.id => Some(CloseReason::Myself),
-            _ if self.connections.iter().any(|known| known.id == id) => Some(CloseReason::Duplicate),
+            _ if self.is_duplicate(id, pending.incoming) => Some(CloseReason::Duplicate),
             // A dialled peer whose id the tracker told counts as that id from the start (EN-8).
             None if self.peers.pending.values().any(|other| other.expected == Some(id)) => {
                 Some(CloseReason::Duplicate)
@@ -275,6 +278,23 @@ impl Engine {
         }
         self.notice_picker(PieceEvent::Connected(peer));
         self.notice_choke(PeerEvent::Connected(peer));
+    }
+
+    /// Whether a connection to the peer `id` stands that is to be kept rather than a new one (EN-7).
+    ///
+    /// When two peers dial each other at once, each would close the connection that it sees second, and both
+    /// would go. So of two connections of opposite direction that begin together, both ends keep the one that
+    /// the greater peer id began (a departure from 3.4.2, where both were lost).
+    fn is_duplicate(&mut self, id: PeerId, incoming: bool) -> bool {
+        let Some(at) = self.connections.iter().position(|known| known.id == id) else { return false };
+        let facts = &self.facts[at];
+        let crossed = facts.incoming != incoming && self.now.since(facts.connected) < CROSSING;
+        let began_by_greater = incoming != (self.peers.id > id);
+        if !(crossed && began_by_greater) {
+            return true;
+        }
+        self.close(at, CloseReason::Duplicate);
+        false
     }
 
     /// Sends the bitfield that the policy allows; says whether the peer is still there.

@@ -173,7 +173,7 @@ impl Engine {
                 && self.pieces.is_open(other)
                 && !self.pieces.has_progress(other)
         };
-        let rarest = self.pieces.levels().iter().position(|level| level.iter().any(|piece| fresh(piece)));
+        let rarest = self.pieces.levels().iter().position(|level| level.iter().any(fresh));
         let rarest = rarest.map_or(availability, |level| level as u32);
         self.event(|_| Event::PieceStarted { piece: piece.0, peer, availability, rarest });
     }

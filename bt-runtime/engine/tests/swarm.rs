@@ -1,0 +1,70 @@
+//! Swarms of engines with the mainline policies, in virtual time.
+
+mod common;
+
+use bt_api::{Instant, PieceSet};
+use bt_engine::Event;
+use bt_engine::settings::BadData;
+use common::{Network, Node};
+
+const HOUR: Instant = Instant::from_secs(3600);
+
+#[test]
+fn a_swarm_completes() {
+    let mut network = Network::mainline(40, 4, 8, 1, true);
+    assert!(network.run_until_complete(HOUR), "{:?}", network.nodes[1].engine.status(network.now));
+    for node in &network.nodes {
+        assert_eq!(node.engine.policy_violations(), 0);
+        assert!(node.failed.is_none());
+    }
+    let seed = network.nodes[0].engine.status(network.now);
+    let all: u64 = network.nodes.iter_mut().map(|node| node.engine.status(HOUR).uploaded).sum();
+    assert!(seed.uploaded * 2 < all, "the seed sent {} of {all}", seed.uploaded);
+    let said = |wanted: fn(&Event) -> bool| {
+        network.nodes.iter().any(|node| node.events.iter().any(|(_, event)| wanted(event)))
+    };
+    assert!(said(|event| matches!(event, Event::Unchoke { reason: Some("optimistic"), .. })));
+    assert!(said(|event| matches!(event, Event::Endgame { .. })));
+}
+
+/// `examples/trace.rs` prints such a trace; `.ci/run` compares those of debug and release.
+#[test]
+fn the_trace_of_a_run_is_always_the_same() {
+    let trace = |seed| {
+        let mut network = Network::mainline(24, 4, 6, seed, true);
+        network.trace = Some(String::new());
+        assert!(network.run_until_complete(HOUR));
+        network.trace.unwrap()
+    };
+    let first = trace(1);
+    assert!(first.lines().count() > 1000);
+    assert_eq!(first, trace(1));
+    assert_ne!(first, trace(2));
+}
+
+#[test]
+fn a_poisoner_is_found_and_named_and_the_download_completes() {
+    for bad_data in [BadData::Keep, BadData::Ban] {
+        let mut nodes: Vec<Node> = (0..2).map(|_| Node::new(PieceSet::full(30))).collect();
+        nodes.push(Node { poison: |block| block.begin == 0, ..Node::new(PieceSet::full(30)) });
+        let mut leecher = Node::new(PieceSet::new(30));
+        leecher.settings.peers.bad_data = bad_data;
+        nodes.push(leecher);
+        let mut network = Network::new(30, 4, 7, true, nodes);
+        assert!(network.run_until_complete(HOUR), "{bad_data:?}");
+        let leecher = &network.nodes[3];
+        let guilty: Vec<String> = leecher
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::BadData { addr, banned, .. } => {
+                    assert_eq!(*banned, bad_data == BadData::Ban);
+                    Some(addr.ip().to_string())
+                }
+                _ => None,
+            })
+            .collect();
+        assert!(!guilty.is_empty());
+        assert!(guilty.iter().all(|ip| ip == "10.0.0.2"), "{guilty:?}");
+    }
+}
