@@ -1,0 +1,8 @@
+//! The tracker clients, asked as the network driver asks them.
+
+mod host;
+#[cfg(feature = "http")]
+mod http;
+mod peer_file;
+#[cfg(feature = "http")]
+mod server;
