@@ -1,0 +1,3 @@
+//! The command lines of the binaries, as functions that any binary can call.
+
+pub mod torrent;
