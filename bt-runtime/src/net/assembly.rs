@@ -1,0 +1,387 @@
+//! Makes pieces of received blocks: hashes them in order while they are warm, writes them in large calls,
+//! and says whether they match.
+//!
+//! Blocks stay in memory until their piece is whole, or until a long run of it is hashed; then they are
+//! written in one go. When memory is short the blocks of unfinished pieces are written early, hashed first
+//! where they are in order. Only what was written before its turn to be hashed is ever read back.
+//!
+//! At most one [`Job`] of a piece runs at a time, so nothing reads, hashes or seals a span of it while a
+//! write to it runs.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_channel::Sender;
+use async_std::task;
+use bt_api::{Block, BlockRef, PieceHash, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore};
+use bt_engine::Verdict;
+use futures::FutureExt;
+use sha1::{Digest, Sha1};
+
+use super::host::hash_into;
+use super::panics;
+use super::pool::LONGEST;
+use super::torrent::Note;
+
+/// A run of this length is worth a job that hashes it: it still is in the processor's cache.
+const HASH_RUN: u32 = 256 << 10;
+
+/// The most that one call of the store writes; a longer piece is written in parts of this length. Longer
+/// calls cost no less per byte.
+const WRITE_RUN: u32 = 1 << 20;
+
+/// How many pieces are written early at a time when memory is short.
+const RELIEVED_AT_ONCE: usize = 4;
+
+/// The pieces of one torrent that are being received.
+pub(crate) struct Assembly {
+    desk: Desk,
+    pieces: BTreeMap<PieceIndex, Piece>,
+    /// How often a piece was begun; tells answers to an earlier try of a piece apart.
+    tries: u64,
+    running: usize,
+}
+
+/// What every job needs.
+#[derive(Clone)]
+struct Desk {
+    store: Arc<dyn TorrentStore>,
+    torrent: Arc<Torrent>,
+    notes: Sender<Note>,
+}
+
+struct Piece {
+    try_number: u64,
+    length: u32,
+    /// What was kept, by where it begins.
+    kept: BTreeMap<u32, Kept>,
+    /// The hash of the first `hashed` bytes; a running job has it.
+    sha: Sha1,
+    hashed: u32,
+    /// How many bytes from the start are kept without a gap.
+    whole: u32,
+    /// How many bytes from the start are written.
+    flushed: u32,
+    in_memory: u32,
+    busy: bool,
+    /// Set by `finish`: whether the hashes of the blocks are wanted.
+    finish: Option<bool>,
+    /// A write failed: only `finish` writes again.
+    write_failed: bool,
+}
+
+#[derive(Clone)]
+struct Kept {
+    length: u32,
+    /// Its bytes, or none when they are written.
+    bytes: Option<Vec<Block>>,
+}
+
+/// One step of work on a piece: hash what is next, then compare or write.
+struct Job {
+    piece: PieceIndex,
+    try_number: u64,
+    sha: Sha1,
+    hashed: u32,
+    hash: Vec<(u32, Kept)>,
+    writes: Vec<Run>,
+    finish: Option<Finish>,
+}
+
+struct Finish {
+    digests: bool,
+    blocks: Vec<(u32, Kept)>,
+}
+
+/// Neighbouring blocks that one call writes.
+struct Run {
+    offset: u32,
+    length: u32,
+    blocks: Vec<Block>,
+}
+
+/// What a job did.
+pub(crate) struct Done {
+    piece: PieceIndex,
+    try_number: u64,
+    sha: Sha1,
+    hashed: u32,
+    written: Vec<(u32, u32)>,
+    failed: bool,
+    answer: Option<Result<Verdict, StorageError>>,
+}
+
+impl Assembly {
+    /// Pieces of `torrent` go to `store`; jobs answer to `notes`.
+    pub(crate) fn new(store: Arc<dyn TorrentStore>, torrent: Arc<Torrent>, notes: Sender<Note>) -> Self {
+        let desk = Desk { store, torrent, notes };
+        Self { desk, pieces: BTreeMap::new(), tries: 0, running: 0 }
+    }
+
+    /// Whether jobs are under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.running > 0
+    }
+
+    /// Takes a block that belongs to its piece.
+    pub(crate) fn keep(&mut self, block: BlockRef, bytes: Vec<Block>) {
+        let length = self.desk.torrent.layout.piece_length(block.piece);
+        let piece = self.pieces.entry(block.piece).or_insert_with(|| {
+            self.tries += 1;
+            Piece::new(self.tries, length)
+        });
+        piece.keep(block, bytes);
+        self.advance(block.piece);
+    }
+
+    /// Every block of `piece` was kept: compare, write and seal.
+    pub(crate) fn finish(&mut self, index: PieceIndex, digests: bool) {
+        let length = self.desk.torrent.layout.piece_length(index);
+        let piece = self.pieces.entry(index).or_insert_with(|| {
+            self.tries += 1;
+            Piece::new(self.tries, length)
+        });
+        piece.finish = Some(digests);
+        self.advance(index);
+    }
+
+    /// Forgets what was kept of `piece`.
+    pub(crate) fn discard(&mut self, index: PieceIndex) {
+        let Some(piece) = self.pieces.remove(&index) else { return };
+        if piece.busy {
+            // The next try waits until the job of this one is through.
+            self.tries += 1;
+            let next = Piece { busy: true, ..Piece::new(self.tries, piece.length) };
+            self.pieces.insert(index, next);
+        }
+    }
+
+    /// Memory is short: writes blocks of unfinished pieces early, of those first that hold most.
+    pub(crate) fn relieve(&mut self) {
+        let idle = |piece: &Piece| !piece.busy && piece.in_memory > 0 && !piece.write_failed;
+        let mut largest: Vec<_> =
+            self.pieces.iter().filter(|(_, piece)| idle(piece)).map(|(&i, piece)| (piece.in_memory, i)).collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, index) in largest.into_iter().take(RELIEVED_AT_ONCE) {
+            let Some(piece) = self.pieces.get_mut(&index) else { continue };
+            let job = piece.job(index, piece.length);
+            self.start(job);
+        }
+    }
+
+    /// Takes the answer of a job; answers what the engine is to be told.
+    pub(crate) fn done(&mut self, done: Done) -> Option<(PieceIndex, Result<Verdict, StorageError>)> {
+        self.running -= 1;
+        let index = done.piece;
+        let piece = self.pieces.get_mut(&index)?;
+        piece.busy = false;
+        if piece.try_number != done.try_number {
+            self.advance(index);
+            return None;
+        }
+        piece.take_back(&done);
+        let Some(answer) = done.answer else {
+            self.advance(index);
+            return None;
+        };
+        piece.finish = None;
+        if answer.is_ok() {
+            self.pieces.remove(&index);
+        }
+        Some((index, answer))
+    }
+
+    /// Starts the next job of a piece, when there is enough to do.
+    fn advance(&mut self, index: PieceIndex) {
+        let Some(piece) = self.pieces.get_mut(&index) else { return };
+        if piece.busy || (piece.finish.is_none() && piece.whole - piece.hashed < HASH_RUN) {
+            return;
+        }
+        let write_to = if piece.finish.is_some() {
+            piece.length
+        } else if piece.length > WRITE_RUN && !piece.write_failed {
+            // Whole runs only, counted from the start of the piece: writes stay aligned.
+            piece.whole / WRITE_RUN * WRITE_RUN
+        } else {
+            0
+        };
+        let job = piece.job(index, write_to);
+        self.start(job);
+    }
+
+    fn start(&mut self, job: Job) {
+        self.running += 1;
+        let (desk, notes) = (self.desk.clone(), self.desk.notes.clone());
+        task::spawn(async move {
+            let note = match AssertUnwindSafe(job.run(desk)).catch_unwind().await {
+                Ok(done) => Note::Piece(Box::new(done)),
+                Err(panic) => Note::StorePanicked(panics::message(&*panic)),
+            };
+            // The torrent may be gone.
+            let _ = notes.send(note).await;
+        });
+    }
+}
+
+impl Piece {
+    fn new(try_number: u64, length: u32) -> Self {
+        Self {
+            try_number,
+            length,
+            kept: BTreeMap::new(),
+            sha: Sha1::new(),
+            hashed: 0,
+            whole: 0,
+            flushed: 0,
+            in_memory: 0,
+            busy: false,
+            finish: None,
+            write_failed: false,
+        }
+    }
+
+    fn keep(&mut self, block: BlockRef, bytes: Vec<Block>) {
+        if self.kept.contains_key(&block.begin) {
+            return;
+        }
+        self.kept.insert(block.begin, Kept { length: block.length, bytes: Some(bytes) });
+        self.in_memory += block.length;
+        while let Some(next) = self.kept.get(&self.whole) {
+            self.whole += next.length;
+        }
+    }
+
+    /// The next job: hashes what is whole, and writes what is in memory and ends at or before `write_to`.
+    fn job(&mut self, piece: PieceIndex, write_to: u32) -> Job {
+        self.busy = true;
+        let copy = |(&begin, kept): (&u32, &Kept)| (begin, kept.clone());
+        let finish = self.finish.map(|digests| Finish { digests, blocks: self.kept.iter().map(copy).collect() });
+        let mut writes: Vec<Run> = Vec::new();
+        for (&begin, kept) in self.kept.range(self.flushed..) {
+            let Some(bytes) = kept.bytes.as_ref().filter(|_| begin + kept.length <= write_to) else { continue };
+            match writes.last_mut() {
+                Some(run) if run.offset + run.length == begin && run.length + kept.length <= WRITE_RUN => {
+                    run.length += kept.length;
+                    run.blocks.extend_from_slice(bytes);
+                }
+                _ => writes.push(Run { offset: begin, length: kept.length, blocks: bytes.clone() }),
+            }
+        }
+        Job {
+            piece,
+            try_number: self.try_number,
+            sha: std::mem::take(&mut self.sha),
+            hashed: self.hashed,
+            hash: self.kept.range(self.hashed..self.whole).map(copy).collect(),
+            writes,
+            finish,
+        }
+    }
+
+    /// Takes over what a job did.
+    fn take_back(&mut self, done: &Done) {
+        self.sha = done.sha.clone();
+        self.hashed = done.hashed;
+        self.write_failed = done.failed;
+        for &(offset, length) in &done.written {
+            for (_, kept) in self.kept.range_mut(offset..offset + length) {
+                if kept.bytes.take().is_some() {
+                    self.in_memory -= kept.length;
+                }
+            }
+        }
+        while let Some(kept) = self.kept.get(&self.flushed)
+            && kept.bytes.is_none()
+        {
+            self.flushed += kept.length;
+        }
+    }
+}
+
+impl Job {
+    async fn run(mut self, desk: Desk) -> Done {
+        let (mut written, mut failed) = (Vec::new(), false);
+        let finish = self.finish.take();
+        let result = self.work(&desk, finish.as_ref(), &mut written).await;
+        let answer = match result {
+            Ok(verdict) => verdict.map(Ok),
+            Err(error) => {
+                failed = true;
+                finish.is_some().then_some(Err(error))
+            }
+        };
+        Done {
+            piece: self.piece,
+            try_number: self.try_number,
+            sha: self.sha,
+            hashed: self.hashed,
+            written,
+            failed,
+            answer,
+        }
+    }
+
+    async fn work(
+        &mut self,
+        desk: &Desk,
+        finish: Option<&Finish>,
+        written: &mut Vec<(u32, u32)>,
+    ) -> Result<Option<Verdict>, StorageError> {
+        for (begin, kept) in std::mem::take(&mut self.hash) {
+            // Hashed as a whole or not at all: after an error the next job starts at the same place.
+            let mut sha = self.sha.clone();
+            desk.hash(&mut sha, self.piece, begin, &kept).await?;
+            self.sha = sha;
+            self.hashed += kept.length;
+        }
+        if let Some(finish) = finish {
+            let length = desk.torrent.layout.piece_length(self.piece);
+            if self.hashed < length {
+                let what = format!("finishing piece {} with {} of {length} bytes", self.piece, self.hashed);
+                return Err(StorageError::new(StorageErrorKind::Missing, what));
+            }
+            let found = PieceHash(self.sha.clone().finalize().into());
+            if found != desk.torrent.piece_hashes[self.piece.as_usize()] {
+                return Ok(Some(Verdict::Bad(desk.digests(self.piece, &finish.blocks).await?)));
+            }
+        }
+        for run in std::mem::take(&mut self.writes) {
+            desk.store.write(self.piece, run.offset, run.blocks).await?;
+            written.push((run.offset, run.length));
+        }
+        let Some(finish) = finish else { return Ok(None) };
+        desk.store.seal(self.piece).await?;
+        let digests = if finish.digests { desk.digests(self.piece, &finish.blocks).await? } else { Vec::new() };
+        Ok(Some(Verdict::Good(digests)))
+    }
+}
+
+impl Desk {
+    /// Hashes one block, read back when it was written early.
+    async fn hash(&self, sha: &mut Sha1, piece: PieceIndex, begin: u32, kept: &Kept) -> Result<(), StorageError> {
+        if let Some(bytes) = &kept.bytes {
+            hash_into(sha, bytes).await;
+            return Ok(());
+        }
+        let mut at = 0;
+        while at < kept.length {
+            let length = (kept.length - at).min(LONGEST as u32);
+            let block = self.store.read(piece, begin + at, length).await?;
+            hash_into(sha, &[block]).await;
+            at += length;
+        }
+        Ok(())
+    }
+
+    /// The hash of each block, in order.
+    async fn digests(&self, piece: PieceIndex, blocks: &[(u32, Kept)]) -> Result<Vec<PieceHash>, StorageError> {
+        let mut digests = Vec::with_capacity(blocks.len());
+        for (begin, kept) in blocks {
+            let mut sha = Sha1::new();
+            self.hash(&mut sha, piece, *begin, kept).await?;
+            digests.push(PieceHash(sha.finalize().into()));
+        }
+        Ok(digests)
+    }
+}

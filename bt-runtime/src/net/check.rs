@@ -1,0 +1,79 @@
+//! What of a torrent is there already: pieces that the store and the resume file vouch for are taken, the
+//! others are read and hashed, on all cores.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_std::task;
+use bt_api::{PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, TorrentStore};
+use futures::FutureExt;
+use futures::future::try_join_all;
+use sha1::{Digest, Sha1};
+
+use super::host::hash_into;
+use super::panics;
+use super::pool::LONGEST;
+
+/// Reads and hashes every piece that is not in `trusted`, several at a time; answers all pieces that are
+/// there. `done` counts the pieces looked at. Each piece that is found is sealed.
+///
+/// # Errors
+/// When the store fails other than by not having the bytes.
+pub(crate) async fn check(
+    store: &Arc<dyn TorrentStore>,
+    torrent: &Arc<Torrent>,
+    trusted: PieceSet,
+    done: &Arc<AtomicU32>,
+) -> Result<PieceSet, StorageError> {
+    let work: Arc<Vec<PieceIndex>> = Arc::new(trusted.missing().collect());
+    done.store(trusted.count(), Ordering::Relaxed);
+    let next = Arc::new(AtomicU32::new(0));
+    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let tasks = (0..workers.min(work.len())).map(|_| {
+        let (store, torrent) = (store.clone(), torrent.clone());
+        let (work, next, done) = (work.clone(), next.clone(), done.clone());
+        task::spawn(async move {
+            let mut found = Vec::new();
+            while let Some(&piece) = work.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                let looking = AssertUnwindSafe(is_there(&*store, &torrent, piece)).catch_unwind().await;
+                if looking.unwrap_or_else(|panic| Err(panicked(piece, &*panic)))? {
+                    found.push(piece);
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(found)
+        })
+    });
+    let mut have = trusted;
+    for piece in try_join_all(tasks).await?.into_iter().flatten() {
+        have.insert(piece);
+    }
+    Ok(have)
+}
+
+fn panicked(piece: PieceIndex, panic: &(dyn std::any::Any + Send)) -> StorageError {
+    let what = format!("checking piece {piece}: the store panicked: {}", panics::message(panic));
+    StorageError::new(StorageErrorKind::Other, what)
+}
+
+/// Whether the store has `piece` as it should be.
+async fn is_there(store: &dyn TorrentStore, torrent: &Torrent, piece: PieceIndex) -> Result<bool, StorageError> {
+    let (length, mut sha, mut at) = (torrent.layout.piece_length(piece), Sha1::new(), 0);
+    while at < length {
+        let part = (length - at).min(LONGEST as u32);
+        match store.read(piece, at, part).await {
+            Ok(block) => hash_into(&mut sha, &[block]).await,
+            Err(error) if matches!(error.kind(), StorageErrorKind::Missing | StorageErrorKind::Corrupt) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        at += part;
+    }
+    let matches = PieceHash(sha.finalize().into()) == torrent.piece_hashes[piece.as_usize()];
+    if matches {
+        store.seal(piece).await?;
+    }
+    Ok(matches)
+}

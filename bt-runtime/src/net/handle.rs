@@ -1,0 +1,184 @@
+//! What the user of a session holds of a torrent.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_channel::{Receiver, Sender};
+use bt_api::InfoHash;
+use bt_engine::Status;
+
+use super::torrent::Note;
+
+/// The most warnings that are kept for a user who does not fetch them.
+const MOST_WARNINGS: usize = 100;
+
+/// A torrent of a session. Clones are the same torrent; dropping them all leaves it running.
+#[derive(Clone)]
+pub struct TorrentHandle {
+    board: Arc<Board>,
+    notes: Sender<Note>,
+}
+
+/// How a torrent stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// What it is at.
+    pub phase: Phase,
+    /// Its figures; all zero before it runs, the last ones after it stopped.
+    pub status: Status,
+}
+
+/// What a torrent is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It looks at what is there already.
+    Checking {
+        /// Pieces looked at.
+        done: u32,
+        /// Pieces of the torrent.
+        total: u32,
+    },
+    /// It downloads or seeds.
+    Running,
+    /// It was stopped.
+    Stopped,
+    /// It cannot go on: one line that says why.
+    Failed(String),
+}
+
+/// Where a torrent's task writes what the handles show.
+pub(crate) struct Board {
+    info_hash: InfoHash,
+    pieces: u32,
+    /// Pieces looked at.
+    pub(crate) checked: Arc<AtomicU32>,
+    state: Mutex<State>,
+    completed: Gate,
+    ended: Gate,
+}
+
+struct State {
+    /// `None` while checking.
+    phase: Option<Phase>,
+    status: Status,
+    warnings: Vec<String>,
+}
+
+/// Something that happens once and that any number wait for: a channel that is closed then.
+struct Gate(Sender<()>, Receiver<()>);
+
+impl Gate {
+    fn new() -> Self {
+        let (open, wait) = async_channel::bounded(1);
+        Self(open, wait)
+    }
+
+    fn open(&self) {
+        self.0.close();
+    }
+
+    async fn wait(&self) {
+        // Nothing is ever sent: only its end answers.
+        let _ = self.1.recv().await;
+    }
+}
+
+impl TorrentHandle {
+    pub(crate) fn new(board: Arc<Board>, notes: Sender<Note>) -> Self {
+        Self { board, notes }
+    }
+
+    /// Which torrent it is.
+    pub fn info_hash(&self) -> InfoHash {
+        self.board.info_hash
+    }
+
+    /// How it stands now.
+    pub fn progress(&self) -> Progress {
+        let state = self.board.lock();
+        let checking =
+            || Phase::Checking { done: self.board.checked.load(Ordering::Relaxed), total: self.board.pieces };
+        Progress { phase: state.phase.clone().unwrap_or_else(checking), status: state.status.clone() }
+    }
+
+    /// What the user should know and has not fetched yet, a line each: a resume file that is broken or
+    /// cannot be saved.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.board.lock().warnings)
+    }
+
+    /// Waits until every piece is verified, stored, and noted in the resume file; or until the torrent ends.
+    pub async fn wait_complete(&self) {
+        self.board.completed.wait().await;
+    }
+
+    /// Waits until it stopped or failed.
+    pub async fn wait_ended(&self) {
+        self.board.ended.wait().await;
+    }
+
+    /// Stops it: trackers and peers are told, the store is closed, the resume file saved. Takes a few
+    /// seconds at most, when a tracker does not answer. Stopped torrents stay stopped.
+    pub async fn stop(&self) {
+        // One that ended takes no notes.
+        let _ = self.notes.send(Note::Stop).await;
+        self.wait_ended().await;
+    }
+
+    /// Bytes sent so far.
+    pub(crate) fn uploaded(&self) -> u64 {
+        self.board.lock().status.uploaded
+    }
+
+    pub(crate) fn notes(&self) -> &Sender<Note> {
+        &self.notes
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.notes.is_closed()
+    }
+}
+
+impl Board {
+    pub(crate) fn new(info_hash: InfoHash, pieces: u32) -> Self {
+        let state = State { phase: None, status: Status::default(), warnings: Vec::new() };
+        Self {
+            info_hash,
+            pieces,
+            checked: Arc::default(),
+            state: Mutex::new(state),
+            completed: Gate::new(),
+            ended: Gate::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn warn(&self, warning: String) {
+        let mut state = self.lock();
+        if state.warnings.len() < MOST_WARNINGS {
+            state.warnings.push(warning);
+        }
+    }
+
+    pub(crate) fn renew(&self, status: Status) {
+        self.lock().status = status;
+    }
+
+    pub(crate) fn running(&self) {
+        self.lock().phase = Some(Phase::Running);
+    }
+
+    pub(crate) fn complete(&self) {
+        self.completed.open();
+    }
+
+    /// The torrent is over; everyone who waits is let go.
+    pub(crate) fn end(&self, phase: Phase) {
+        self.lock().phase = Some(phase);
+        self.completed.open();
+        self.ended.open();
+    }
+}

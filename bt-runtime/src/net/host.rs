@@ -1,0 +1,110 @@
+//! The runtime that stores and tracker clients are lent: async-std's, behind [`Host`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use async_std::task;
+use bt_api::{Block, BoxFuture, Buffer, Datagrams, Host, Instant, PieceHash, Stream};
+use sha1::{Digest, Sha1};
+
+use super::pool::BufferPool;
+
+/// What is hashed on a task before others get their turn: some 100 µs of work.
+const HASH_TURN: usize = 256 << 10;
+
+/// The host of one session; its time counts from the session's start.
+pub(crate) struct NetHost {
+    start: std::time::Instant,
+    pool: BufferPool,
+}
+
+impl NetHost {
+    pub(crate) fn new(pool: BufferPool) -> Self {
+        Self { start: std::time::Instant::now(), pool }
+    }
+}
+
+impl Host for NetHost {
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.start.elapsed()
+    }
+
+    fn sleep_until(&self, when: Instant) -> BoxFuture<'static, ()> {
+        let wait = when - self.now();
+        Box::pin(async move {
+            if wait > Duration::ZERO {
+                task::sleep(wait).await;
+            }
+        })
+    }
+
+    fn run_boxed(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(task::spawn_blocking(work))
+    }
+
+    fn hash(&self, blocks: Vec<Block>) -> BoxFuture<'static, PieceHash> {
+        Box::pin(task::spawn(async move {
+            let mut sha = Sha1::new();
+            hash_into(&mut sha, &blocks).await;
+            PieceHash(sha.finalize().into())
+        }))
+    }
+
+    fn buffer(&self, length: usize) -> BoxFuture<'_, Buffer> {
+        Box::pin(self.pool.get_for_store(length))
+    }
+
+    fn connect(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
+        let name = name.to_owned();
+        Box::pin(async move {
+            let stream = TcpStream::connect((name.as_str(), port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
+    }
+
+    fn bind_udp(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        Box::pin(async move {
+            let socket = UdpSocket::bind(address).await?;
+            Ok(Box::new(NetDatagrams(socket)) as Box<dyn Datagrams>)
+        })
+    }
+
+    fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
+        let name = name.to_owned();
+        Box::pin(async move { Ok((name.as_str(), port).to_socket_addrs().await?.collect()) })
+    }
+}
+
+/// Hashes `blocks` in order where the task stands, and lets others have a turn now and then: the bytes were
+/// just received, so a worker thread would cost more than it saves.
+pub(crate) async fn hash_into(sha: &mut Sha1, blocks: &[Block]) {
+    let mut turn = 0;
+    for block in blocks {
+        for part in block.chunks(HASH_TURN) {
+            sha.update(part);
+            turn += part.len();
+            if turn >= HASH_TURN {
+                turn = 0;
+                task::yield_now().await;
+            }
+        }
+    }
+}
+
+struct NetDatagrams(UdpSocket);
+
+impl Datagrams for NetDatagrams {
+    fn send_to<'a>(&'a self, bytes: &'a [u8], to: SocketAddr) -> BoxFuture<'a, std::io::Result<()>> {
+        Box::pin(async move { self.0.send_to(bytes, to).await.map(|_| ()) })
+    }
+
+    fn receive_from<'a>(&'a self, into: &'a mut [u8]) -> BoxFuture<'a, std::io::Result<(usize, SocketAddr)>> {
+        Box::pin(self.0.recv_from(into))
+    }
+
+    fn local_address(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}

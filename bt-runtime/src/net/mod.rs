@@ -1,0 +1,424 @@
+//! The network driver: engines on real sockets, on async-std.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `torrent` | one torrent: a task around its engine |
+//! | `peer`, `intake`, `outbox` | one connection: its task, what it receives, what it sends |
+//! | `listener` | the one listener of the process |
+//! | `assembly`, `uploads` | from blocks to pieces on disk, and from the disk to peers |
+//! | `start`, `check`, `resume_file` | what of a torrent is there when it begins |
+//! | `pool`, `throttle` | the bounds of memory and of rates |
+//! | `host`, `trackers` | what plug-ins are lent, and how trackers are asked |
+//!
+//! Payload is read from a socket into a buffer of the pool and stays there: slices of that buffer are
+//! hashed, written by the store and dropped. Every queue is bounded, and when the disk is slow the pool
+//! runs dry and sockets are no longer read.
+
+mod assembly;
+mod check;
+mod handle;
+mod host;
+mod intake;
+mod listener;
+mod outbox;
+mod panics;
+mod peer;
+mod peer_id;
+mod pool;
+mod resume_file;
+mod start;
+mod throttle;
+mod torrent;
+mod trackers;
+mod uploads;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use async_std::task::{self, JoinHandle};
+use bt_api::{Announce, InfoHash, PeerId};
+use bt_engine::metainfo::Metainfo;
+use bt_engine::wire::Decoder;
+use bt_engine::{Engine, EngineSetup, Settings};
+use futures::FutureExt;
+use futures::future::{Either, join_all, select};
+
+use crate::{EventLog, Profile};
+
+pub use handle::{Phase, Progress, TorrentHandle};
+
+use handle::Board;
+use host::NetHost;
+use listener::Router;
+use pool::BufferPool;
+use start::{Ready, start};
+use throttle::{Throttle, UploadShares};
+use torrent::{NOTES, Note, Running, Setup};
+use trackers::Trackers;
+use uploads::CacheBudget;
+
+/// The part of the memory limit that is for what peers are sent.
+const CACHE_DIVISOR: usize = 4;
+
+/// How often the limit on upload is divided anew among torrents.
+const SHARE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a session begins.
+#[derive(Clone)]
+pub struct SessionOptions {
+    /// The address to listen at, and the first and last port to try (0: any); without it, as the profile says.
+    pub listen: Option<(IpAddr, u16, u16)>,
+    /// The seed of every generator.
+    pub seed: u64,
+    /// Where events are written.
+    pub events: Option<Arc<EventLog>>,
+    /// The folder of resume files; without it none is read or written.
+    pub state: Option<PathBuf>,
+}
+
+impl Default for SessionOptions {
+    /// As the profile says, with a seed that no other run has.
+    fn default() -> Self {
+        Self { listen: None, seed: peer_id::fresh_seed(), events: None, state: None }
+    }
+}
+
+/// How a torrent is added.
+#[derive(Clone, Debug, Default)]
+pub struct AddOptions {
+    /// The output folder.
+    pub folder: PathBuf,
+    /// Peers to connect to, besides those that trackers name.
+    pub peers: Vec<SocketAddr>,
+    /// Trackers in tiers, instead of the torrent's own.
+    pub trackers: Option<Vec<Vec<String>>>,
+    /// Whether everything is hashed first, whatever the resume file says.
+    pub check: bool,
+}
+
+/// Why a session or a torrent does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// No port could be had.
+    #[error("cannot listen at port {0} to {1}: {2}")]
+    Listen(u16, u16, std::io::Error),
+    /// The profile's `bind` is no address.
+    #[error("net.bind: expected an IP address, found {0:?}")]
+    Bind(String),
+    /// The same torrent runs already.
+    #[error("torrent {0} is added already")]
+    Added(InfoHash),
+    /// Two torrents would write the same file.
+    #[error("{path:?} belongs to torrent {other} already; give another output folder")]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        other: InfoHash,
+    },
+}
+
+/// All torrents of a process: they share a listener, the limits, and a profile.
+pub struct Session {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+    torrents: Arc<Mutex<BTreeMap<InfoHash, Added>>>,
+    address: SocketAddr,
+    seed: u64,
+}
+
+struct Added {
+    handle: TorrentHandle,
+    /// The files that it may write.
+    paths: Vec<PathBuf>,
+}
+
+/// What every torrent and connection of a session uses.
+pub(crate) struct Shared {
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) host: Arc<NetHost>,
+    pub(crate) pool: BufferPool,
+    pub(crate) cache: Arc<CacheBudget>,
+    pub(crate) throttle: Throttle,
+    pub(crate) trackers: Arc<Trackers>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) events: Option<Arc<EventLog>>,
+    pub(crate) state: Option<PathBuf>,
+    /// The address that connections are made from.
+    pub(crate) bind: Option<IpAddr>,
+}
+
+impl Session {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(profile: Arc<Profile>, options: SessionOptions) -> Result<Self, SessionError> {
+        let settings = profile.settings.clone();
+        let bind = match settings.net.bind.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| SessionError::Bind(text.to_owned()))?),
+        };
+        let (listen, min, max) = match options.listen {
+            Some((address, min, max)) => (Some(address), min, max),
+            None => (bind, settings.net.min_port, settings.net.max_port),
+        };
+        let listener = listener::bind(listen, min, max).map_err(|error| SessionError::Listen(min, max, error))?;
+        let address = listener.local_addr().map_err(|error| SessionError::Listen(min, max, error))?;
+        let pool = BufferPool::new(usize::try_from(settings.net.memory.0).unwrap_or(usize::MAX));
+        let host = Arc::new(NetHost::new(pool.clone()));
+        let shared = Arc::new(Shared {
+            cache: CacheBudget::new(pool.limit() / CACHE_DIVISOR),
+            throttle: Throttle::new(settings.net.download_limit.get().map(|rate| rate.0)),
+            trackers: Trackers::new(profile.trackers(), host.clone(), settings.announce.timeout.get()),
+            router: Arc::default(),
+            events: options.events,
+            state: options.state,
+            host,
+            pool,
+            bind,
+            settings: settings.clone(),
+            profile,
+        });
+        let torrents = Arc::new(Mutex::new(BTreeMap::new()));
+        let patience = settings.peers.handshake_timeout.get();
+        let mut tasks = vec![task::spawn(listener::listen(listener, shared.router.clone(), patience))];
+        if let Some(limit) = settings.net.upload_limit.get() {
+            tasks.push(task::spawn(share_upload(limit.0, torrents.clone())));
+        }
+        Ok(Self { shared, tasks, torrents, address, seed: options.seed })
+    }
+
+    /// Where it listens.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The most memory that buffers took so far, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        self.shared.pool.peak()
+    }
+
+    /// Adds a torrent and lets it run; first it looks at what is there already.
+    ///
+    /// # Errors
+    /// When it is there already, or another torrent writes one of its files.
+    pub async fn add(&self, metainfo: Metainfo, options: AddOptions) -> Result<TorrentHandle, SessionError> {
+        let info_hash = metainfo.info_hash;
+        let board = Arc::new(Board::new(info_hash, metainfo.layout.piece_count()));
+        let (notes, inbox) = async_channel::bounded(NOTES);
+        let handle = TorrentHandle::new(board.clone(), notes.clone());
+        let node = self.enter(&metainfo, &options, &handle)?;
+        let task = Task {
+            shared: self.shared.clone(),
+            board,
+            peer_id: peer_id::peer_id(self.seed, node),
+            port: self.address.port(),
+            seed: self.seed,
+            notes,
+            inbox,
+        };
+        task::spawn(task.run(metainfo, options));
+        Ok(handle)
+    }
+
+    /// Notes a torrent and the files that it writes; answers how many there are.
+    fn enter(
+        &self,
+        metainfo: &Metainfo,
+        options: &AddOptions,
+        handle: &TorrentHandle,
+    ) -> Result<u64, SessionError> {
+        let folder = std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone());
+        let files = metainfo.layout.files().iter().filter(|file| !file.is_pad());
+        let mut paths: Vec<PathBuf> = files.map(|file| file.path_in(&folder)).collect();
+        paths.sort_unstable();
+        let mut torrents = lock(&self.torrents);
+        torrents.retain(|_, added| !added.handle.is_over());
+        if torrents.contains_key(&metainfo.info_hash) {
+            return Err(SessionError::Added(metainfo.info_hash));
+        }
+        for (&other, added) in torrents.iter() {
+            if let Some(path) = paths.iter().find(|path| added.paths.binary_search(path).is_ok()) {
+                return Err(SessionError::SameFile { path: path.clone(), other });
+            }
+        }
+        torrents.insert(metainfo.info_hash, Added { handle: handle.clone(), paths });
+        Ok(torrents.len() as u64 - 1)
+    }
+
+    /// Stops every torrent, then the session.
+    pub async fn stop(self) {
+        let handles: Vec<TorrentHandle> =
+            lock(&self.torrents).values().map(|added| added.handle.clone()).collect();
+        join_all(handles.iter().map(TorrentHandle::stop)).await;
+        for task in self.tasks {
+            task.cancel().await;
+        }
+        if let Some(events) = &self.shared.events {
+            events.flush();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives each torrent its part of the limit on upload, again and again.
+async fn share_upload(limit: u64, torrents: Arc<Mutex<BTreeMap<InfoHash, Added>>>) {
+    let mut shares = UploadShares::default();
+    loop {
+        let handles: Vec<TorrentHandle> = {
+            let torrents = lock(&torrents);
+            torrents.values().map(|added| &added.handle).filter(|one| !one.is_over()).cloned().collect()
+        };
+        let sent: Vec<_> = handles.iter().map(|handle| (handle.info_hash(), handle.uploaded())).collect();
+        for (info_hash, part) in shares.divide(limit, &sent) {
+            if let Some(handle) = handles.iter().find(|handle| handle.info_hash() == info_hash) {
+                // One that is too busy to take it keeps the part it has for another second.
+                let _ = handle.notes().try_send(Note::UploadLimit(Some(part)));
+            }
+        }
+        task::sleep(SHARE_INTERVAL).await;
+    }
+}
+
+/// The life of one torrent.
+struct Task {
+    shared: Arc<Shared>,
+    board: Arc<Board>,
+    peer_id: PeerId,
+    port: u16,
+    seed: u64,
+    notes: Sender<Note>,
+    inbox: Receiver<Note>,
+}
+
+impl Task {
+    async fn run(self, metainfo: Metainfo, options: AddOptions) {
+        let (board, inbox) = (self.board.clone(), self.inbox.clone());
+        let info_hash = metainfo.info_hash;
+        let router = self.shared.router.clone();
+        let life = AssertUnwindSafe(self.live(metainfo, options)).catch_unwind();
+        let phase = life.await.unwrap_or_else(|panic| {
+            Phase::Failed(format!("a fault in this program: {}", panics::message(&*panic)))
+        });
+        router.remove(info_hash);
+        inbox.close();
+        // What still waits is dropped: sockets close, buffers go back.
+        while inbox.try_recv().is_ok() {}
+        board.end(phase);
+    }
+
+    async fn live(self, metainfo: Metainfo, options: AddOptions) -> Phase {
+        let warn = |warning| self.board.warn(warning);
+        let starting = start(
+            &self.shared,
+            &metainfo,
+            options.folder.clone(),
+            options.check,
+            &self.board.checked,
+            warn,
+        );
+        let stopped = async { while !matches!(self.inbox.recv().await, Ok(Note::Stop) | Err(_)) {} };
+        let ready = match select(std::pin::pin!(starting), std::pin::pin!(stopped)).await {
+            Either::Left((Ok(ready), _)) => ready,
+            Either::Left((Err(message), _)) => return Phase::Failed(message),
+            Either::Right(_) => return Phase::Stopped,
+        };
+        self.go(metainfo, options, ready).await
+    }
+
+    async fn go(self, metainfo: Metainfo, options: AddOptions, ready: Ready) -> Phase {
+        let Self { shared, board, peer_id, port, seed, notes, inbox } = self;
+        let layout = &metainfo.layout;
+        let settings = shared.settings.clone();
+        let sources = if metainfo.private { Vec::new() } else { shared.trackers.sources() };
+        let engine = Engine::new(EngineSetup {
+            info_hash: metainfo.info_hash,
+            peer_id,
+            port,
+            total_length: layout.total_length(),
+            piece_length: layout.nominal_piece_length(),
+            have: ready.have.clone(),
+            trackers: options.trackers.unwrap_or(metainfo.trackers),
+            sources,
+            choke: shared.profile.choke(),
+            piece: shared.profile.piece(),
+            seed,
+            node: 0,
+            log: shared.events.is_some(),
+            settings: settings.clone(),
+        });
+        let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let (block, longest) = (short(settings.requests.block_size.0), short(settings.net.max_message_length.0));
+        let decoder = Decoder::new(layout.piece_count(), block, longest);
+        shared.pool.when_short({
+            let notes = notes.clone();
+            // A full queue is as good: the torrent looks at the pool after each turn.
+            move || !matches!(notes.try_send(Note::MemoryShort), Err(async_channel::TrySendError::Closed(_)))
+        });
+        let listening = if metainfo.private {
+            Vec::new()
+        } else {
+            shared.trackers.listen(&introduction(metainfo.info_hash, peer_id, port), &notes)
+        };
+        shared.router.add(metainfo.info_hash, notes.clone());
+        board.running();
+        let store = ready.store.clone();
+        let setup = Setup {
+            shared: shared.clone(),
+            board: board.clone(),
+            peer_id,
+            engine,
+            decoder,
+            peers: options.peers,
+            notes,
+            inbox,
+        };
+        let mut running = Running::new(setup, ready);
+        let phase = running.run().await;
+        shared.router.remove(metainfo.info_hash);
+        for task in listening {
+            task.cancel().await;
+        }
+        let closing = async {
+            let saved = running.save().await;
+            (saved, store.close().await.map_err(|error| format!("closing the storage: {error}")))
+        };
+        match AssertUnwindSafe(closing).catch_unwind().await {
+            Ok((saved, closed)) => {
+                [saved, closed].into_iter().filter_map(Result::err).for_each(|warning| board.warn(warning));
+            }
+            Err(panic) => board.warn(format!("closing the storage: it panicked: {}", panics::message(&*panic))),
+        }
+        phase
+    }
+}
+
+/// How sources that speak up by themselves are told of a torrent.
+fn introduction(info_hash: InfoHash, peer_id: PeerId, port: u16) -> Announce {
+    Announce {
+        info_hash,
+        peer_id,
+        port,
+        ip: None,
+        key: 0,
+        uploaded: 0,
+        downloaded: 0,
+        left: 0,
+        event: None,
+        peers_wanted: None,
+        compact: true,
+        tracker_id: None,
+        last: None,
+    }
+}

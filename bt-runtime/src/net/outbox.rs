@@ -1,0 +1,258 @@
+//! What a peer is sent: a queue that the torrent fills without waiting, and the writer that empties it with
+//! vectored writes, in order.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use async_channel::Sender;
+use async_std::io::Write;
+use bt_api::{Block, BlockRef, PeerKey, StorageError};
+use bt_engine::CloseReason;
+use bt_engine::wire::{Message, PIECE_HEADER, encode, piece_header};
+use futures::future::poll_fn;
+use futures::io::AsyncWriteExt;
+use futures::task::AtomicWaker;
+
+use super::torrent::Note;
+use super::uploads::Slot;
+
+/// A peer for which so many bytes of messages wait does not read: a bitfield of the largest torrent, or
+/// all its pieces as `have` messages to a peer that pauses for a while, are less.
+const MOST_CONTROL: usize = 1 << 20;
+
+/// What one write hands to the kernel at most: more than its buffers take.
+const MOST_IN_WRITE: usize = 1 << 20;
+
+/// How many slices one write names at most; the limit of common systems is 1024.
+const MOST_SLICES: usize = 256;
+
+/// The queue of one connection.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    writer: AtomicWaker,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Bytes of messages in `items`.
+    control: usize,
+    closed: bool,
+}
+
+enum Item {
+    Control(Vec<u8>),
+    Upload(BlockRef, Slot),
+}
+
+/// The peer does not read what it is sent.
+#[derive(Debug)]
+pub(crate) struct Overflow;
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues bytes of a handshake.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        self.lock().control_bytes().extend_from_slice(bytes);
+    }
+
+    /// Queues a message. Nothing is sent before [`wake`](Self::wake).
+    ///
+    /// # Errors
+    /// When too much waits already; the connection is to be closed.
+    pub(crate) fn message(&self, message: &Message) -> Result<(), Overflow> {
+        let mut state = self.lock();
+        let bytes = state.control_bytes();
+        let before = bytes.len();
+        encode(message, bytes);
+        let added = bytes.len() - before;
+        state.control += added;
+        if state.control > MOST_CONTROL { Err(Overflow) } else { Ok(()) }
+    }
+
+    /// Queues a block; the engine bounds how many. Nothing is sent before [`wake`](Self::wake).
+    pub(crate) fn upload(&self, block: BlockRef, slot: Slot) {
+        self.lock().items.push_back(Item::Upload(block, slot));
+    }
+
+    /// Lets the writer look at the queue.
+    pub(crate) fn wake(&self) {
+        self.writer.wake();
+    }
+
+    /// Ends the connection once the queue is empty.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.wake();
+    }
+
+    /// Waits until the connection is to end.
+    pub(crate) async fn closed(&self) {
+        self.wait(|state| state.closed).await;
+    }
+
+    /// Waits until `is_time`. The connection is one task, so one waker serves all who wait.
+    async fn wait(&self, is_time: impl Fn(&State) -> bool) {
+        poll_fn(|context| {
+            self.writer.register(context.waker());
+            if is_time(&self.lock()) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Writes what is queued to `stream` until the connection is closed or fails, and tells the torrent of
+    /// the blocks of `peer` that the socket took.
+    pub(crate) async fn write_to(
+        &self,
+        mut stream: impl Write + Unpin,
+        peer: PeerKey,
+        notes: &Sender<Note>,
+    ) -> Result<(), CloseReason> {
+        let (mut items, mut queue) = (VecDeque::new(), Queue::default());
+        loop {
+            let mut sent = Vec::new();
+            let closed = {
+                let mut state = self.lock();
+                items.append(&mut state.items);
+                state.control = queue.control;
+                state.closed
+            };
+            fill(&mut items, &mut queue, &mut sent).await;
+            if !queue.segments.is_empty() {
+                let slices = queue.slices();
+                let written = stream.write_vectored(&slices).await;
+                match written {
+                    Ok(0) => return Err(CloseReason::Remote),
+                    Ok(written) => queue.advance(written, &mut sent),
+                    Err(error) => return Err(CloseReason::Io(error.to_string())),
+                }
+            } else if items.is_empty() && sent.is_empty() {
+                if closed {
+                    return Ok(());
+                }
+                self.wait(|state| state.closed || !state.items.is_empty()).await;
+            }
+            if !sent.is_empty() && notes.send(Note::Uploaded(peer, sent)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+type Sent = (BlockRef, Result<(), StorageError>);
+
+/// Moves items whose bytes are here to the write queue; waits for a block only when nothing else is left to write.
+async fn fill(items: &mut VecDeque<Item>, queue: &mut Queue, sent: &mut Vec<Sent>) {
+    while queue.length < MOST_IN_WRITE
+        && queue.segments.len() < MOST_SLICES
+        && let Some(item) = items.pop_front()
+    {
+        match item {
+            Item::Control(bytes) => queue.control(bytes),
+            Item::Upload(block, slot) => {
+                let read = match slot.now() {
+                    Some(read) => read,
+                    None if queue.segments.is_empty() && sent.is_empty() => slot.read().await,
+                    None => return items.push_front(Item::Upload(block, slot)),
+                };
+                match read {
+                    Ok(blocks) => queue.block(block, blocks),
+                    Err(error) => sent.push((block, Err(error))),
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Where the bytes of the next message go.
+    fn control_bytes(&mut self) -> &mut Vec<u8> {
+        if !matches!(self.items.back(), Some(Item::Control(_))) {
+            self.items.push_back(Item::Control(Vec::new()));
+        }
+        match self.items.back_mut() {
+            Some(Item::Control(bytes)) => bytes,
+            _ => unreachable!("it was just put there"),
+        }
+    }
+}
+
+/// What is being written.
+#[derive(Default)]
+struct Queue {
+    segments: VecDeque<Segment>,
+    /// How much of the first segment is written.
+    offset: usize,
+    /// Bytes in all segments, and in those of messages.
+    length: usize,
+    control: usize,
+}
+
+enum Segment {
+    Control(Vec<u8>),
+    Header([u8; PIECE_HEADER]),
+    /// Bytes of a block, which it ends where it is named.
+    Payload(Block, Option<BlockRef>),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Control(bytes) => bytes,
+            Self::Header(bytes) => bytes,
+            Self::Payload(bytes, _) => bytes,
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, segment: Segment) {
+        self.length += segment.bytes().len();
+        self.segments.push_back(segment);
+    }
+
+    fn control(&mut self, bytes: Vec<u8>) {
+        self.control += bytes.len();
+        self.push(Segment::Control(bytes));
+    }
+
+    fn block(&mut self, block: BlockRef, blocks: Vec<Block>) {
+        self.push(Segment::Header(piece_header(block)));
+        let last = blocks.len().saturating_sub(1);
+        for (i, bytes) in blocks.into_iter().enumerate() {
+            self.push(Segment::Payload(bytes, (i == last).then_some(block)));
+        }
+    }
+
+    fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut slices: Vec<_> =
+            self.segments.iter().take(MOST_SLICES).map(|segment| IoSlice::new(segment.bytes())).collect();
+        if let (Some(first), Some(segment)) = (slices.first_mut(), self.segments.front()) {
+            *first = IoSlice::new(&segment.bytes()[self.offset..]);
+        }
+        slices
+    }
+
+    /// Takes off what was written; blocks that are through go to `sent`.
+    fn advance(&mut self, written: usize, sent: &mut Vec<Sent>) {
+        self.length -= written;
+        self.offset += written;
+        while let Some(segment) = self.segments.front()
+            && segment.bytes().len() <= self.offset
+        {
+            self.offset -= segment.bytes().len();
+            match segment {
+                Segment::Control(bytes) => self.control -= bytes.len(),
+                Segment::Payload(_, Some(block)) => sent.push((*block, Ok(()))),
+                _ => {}
+            }
+            self.segments.pop_front();
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! One torrent: a task that feeds its engine what happens, in batches, and carries out what comes out.
+//!
+//! Whatever happens comes as a [`Note`] through one bounded queue. The task takes what is there, drains the
+//! engine's outputs, wakes each connection that has something to send once, and waits for the next note or
+//! for the engine's next deadline. It never waits for a peer, a disk or a tracker.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use async_std::net::TcpStream;
+use async_std::task;
+use bt_api::{
+    AnnounceReply, Block, BlockRef, Host, Instant, PeerAddress, PeerId, PeerKey, StorageError, TrackerError,
+};
+use bt_engine::handshake::{self, Handshake};
+use bt_engine::resume::Resume;
+use bt_engine::wire::Decoder;
+use bt_engine::{CloseReason, Engine, Input, Output, Tag};
+use futures::future::{Either, select};
+
+use super::assembly::{Assembly, Done};
+use super::handle::Board;
+use super::intake::Got;
+use super::outbox::Outbox;
+use super::peer::{Connection, Start};
+use super::start::Ready;
+use super::uploads::Uploads;
+use super::{Phase, Shared, resume_file};
+
+/// Notes that wait: enough that the torrent always has a batch to work on, few enough that sockets feel it
+/// when it falls behind.
+pub(crate) const NOTES: usize = 64;
+
+/// Notes that are taken before connections are woken.
+const NOTES_A_TURN: usize = 32;
+
+/// How often the figures that users see are renewed.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often the resume file is saved while pieces come in.
+const SAVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long trackers may take to hear that we stop, and the store to end what it is at.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// Something that happened.
+pub(crate) enum Note {
+    /// A connection came in that wants this torrent; `bytes` came after the part that `handshake` has read.
+    Incoming { stream: TcpStream, address: SocketAddr, handshake: Handshake, bytes: Vec<u8> },
+    /// A peer sent this.
+    Got(PeerKey, Vec<Got>),
+    /// A socket took these blocks, or the store could not read them.
+    Uploaded(PeerKey, Vec<(BlockRef, Result<(), StorageError>)>),
+    /// A connection is gone, or was not made.
+    Closed(PeerKey, CloseReason),
+    /// A piece's job is done.
+    Piece(Box<Done>),
+    /// The store panicked.
+    StorePanicked(String),
+    /// A tracker answered.
+    Announced(u64, Result<AnnounceReply, TrackerError>),
+    /// Somebody named peers.
+    Peers(String, Vec<PeerAddress>),
+    /// The torrent's part of the upload limit.
+    UploadLimit(Option<u64>),
+    /// The resume file was saved, or why not.
+    Saved(Result<(), String>),
+    /// Somebody waits for memory.
+    MemoryShort,
+    /// The torrent is to stop.
+    Stop,
+}
+
+/// What a torrent needs besides what is on its disk.
+pub(crate) struct Setup {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) peer_id: PeerId,
+    pub(crate) engine: Engine,
+    pub(crate) decoder: Decoder,
+    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) notes: Sender<Note>,
+    pub(crate) inbox: Receiver<Note>,
+}
+
+/// A torrent that runs.
+pub(crate) struct Running {
+    setup: Setup,
+    ready: Ready,
+    links: BTreeMap<PeerKey, Link>,
+    /// Connections that have something new to send.
+    touched: Vec<PeerKey>,
+    assembly: Assembly,
+    uploads: Uploads,
+    /// Received blocks of which the engine has not said what becomes of them.
+    blocks: BTreeMap<u64, Vec<Block>>,
+    next_tag: u64,
+    timer: Option<(Instant, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    status_due: Instant,
+    save_due: Instant,
+    /// How many pieces the last resume file has; whether one is being written.
+    saved: u32,
+    saving: bool,
+    stop_by: Option<Instant>,
+    end: Option<Phase>,
+}
+
+struct Link {
+    outbox: Arc<Outbox>,
+    /// Whether our peer id was held back (EN-5).
+    owes_id: bool,
+    touched: bool,
+}
+
+impl Running {
+    pub(crate) fn new(setup: Setup, ready: Ready) -> Self {
+        let (store, torrent) = (ready.store.clone(), ready.torrent.clone());
+        Self {
+            links: BTreeMap::new(),
+            touched: Vec::new(),
+            assembly: Assembly::new(store.clone(), torrent.clone(), setup.notes.clone()),
+            uploads: Uploads::new(store, torrent, setup.shared.cache.clone()),
+            blocks: BTreeMap::new(),
+            next_tag: 0,
+            timer: None,
+            status_due: Instant::ZERO,
+            save_due: setup.shared.host.now() + SAVE_INTERVAL,
+            // What was found is saved soon, so that it is not hashed again.
+            saved: 0,
+            saving: false,
+            stop_by: None,
+            end: None,
+            setup,
+            ready,
+        }
+    }
+
+    /// Runs to the end: answers how it ended.
+    pub(crate) async fn run(&mut self) -> Phase {
+        let now = self.now();
+        self.setup.engine.start(now);
+        let peers = std::mem::take(&mut self.setup.peers);
+        if !peers.is_empty() {
+            let peers = peers.into_iter().map(|address| PeerAddress { address, id: None }).collect();
+            self.setup.engine.handle(now, Input::Peers { source: "user".into(), peers });
+        }
+        self.drain(now);
+        loop {
+            self.end_turn();
+            if self.end.is_some() && !self.assembly.is_busy() {
+                return self.end.take().unwrap_or(Phase::Stopped);
+            }
+            let mut next = self.wait().await;
+            let now = self.now();
+            for _ in 0..NOTES_A_TURN {
+                let Some(note) = next else { break };
+                self.take(now, note);
+                self.drain(now);
+                next = self.setup.inbox.try_recv().ok();
+            }
+            if let Some(note) = next {
+                self.take(now, note);
+                self.drain(now);
+            }
+            if self.setup.engine.next_wakeup().is_some_and(|due| due <= now) {
+                self.setup.engine.handle(now, Input::Wakeup);
+                self.drain(now);
+            }
+            if self.stop_by.is_some_and(|by| by <= now) {
+                // Whatever is still under way is given up.
+                return self.end.take().unwrap_or(Phase::Stopped);
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.setup.shared.host.now()
+    }
+
+    /// Waits for a note, until the next deadline.
+    async fn wait(&mut self) -> Option<Note> {
+        if let Ok(note) = self.setup.inbox.try_recv() {
+            return Some(note);
+        }
+        let due = self.setup.engine.next_wakeup().unwrap_or(Instant::NEVER).min(self.status_due);
+        let due = due.min(self.stop_by.unwrap_or(Instant::NEVER));
+        // A timer that fires too early only costs a turn; making one costs a call to the reactor.
+        if self.timer.as_ref().is_none_or(|(when, _)| *when > due) {
+            self.timer = Some((due, self.setup.shared.host.sleep_until(due)));
+        }
+        let (_, timer) = self.timer.as_mut()?;
+        match select(pin!(self.setup.inbox.recv()), timer).await {
+            Either::Left((note, _)) => note.ok(),
+            Either::Right(_) => {
+                self.timer = None;
+                None
+            }
+        }
+    }
+
+    /// Tells the engine what happened.
+    fn take(&mut self, now: Instant, note: Note) {
+        let engine = &mut self.setup.engine;
+        match note {
+            Note::Got(peer, got) => {
+                if !self.links.contains_key(&peer) {
+                    return;
+                }
+                for one in got {
+                    let input = match one {
+                        Got::Block(block, bytes) => {
+                            self.next_tag += 1;
+                            self.blocks.insert(self.next_tag, bytes);
+                            Input::Block { peer, block, tag: Tag(self.next_tag) }
+                        }
+                        Got::Message(message) => Input::Message { peer, message },
+                        Got::Handshake(id) => Input::Handshake { peer, id },
+                        Got::Alive => Input::Alive { peer },
+                    };
+                    engine.handle(now, input);
+                }
+            }
+            Note::Uploaded(peer, blocks) => {
+                if self.links.contains_key(&peer) {
+                    for (block, result) in blocks {
+                        engine.handle(now, Input::Uploaded { peer, block, result });
+                    }
+                }
+            }
+            Note::Closed(peer, reason) => {
+                if self.links.remove(&peer).is_some() {
+                    engine.handle(now, Input::Closed { peer, reason });
+                }
+            }
+            Note::Incoming { stream, address, handshake, bytes } => {
+                self.incoming(now, address, Start::Incoming(stream, handshake, bytes));
+            }
+            Note::Piece(done) => {
+                if let Some((piece, result)) = self.assembly.done(*done) {
+                    engine.handle(now, Input::Finished { piece, result });
+                }
+            }
+            Note::StorePanicked(message) => {
+                let name = self.setup.shared.profile.storage_name();
+                self.fail(format!("the storage {name} panicked: {message}"));
+            }
+            Note::Announced(tag, result) => engine.handle(now, Input::Announced { tag, result }),
+            Note::Peers(source, peers) => engine.handle(now, Input::Peers { source, peers }),
+            Note::UploadLimit(limit) => engine.handle(now, Input::UploadLimit(limit)),
+            Note::Saved(result) => {
+                self.saving = false;
+                if let Err(warning) = result {
+                    self.setup.board.warn(warning);
+                }
+                self.tell_complete();
+            }
+            Note::MemoryShort => {}
+            Note::Stop => {
+                self.stop_by.get_or_insert(now + STOP_TIME);
+                engine.handle(now, Input::Stop);
+            }
+        }
+    }
+
+    /// Carries out what the engine wants.
+    fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.setup.engine.poll_output() {
+            match output {
+                Output::Send { peer, message } => {
+                    let sent = self.outbox(peer).map(|outbox| outbox.message(&message));
+                    if let Some(Err(_)) = sent {
+                        self.close(peer);
+                        let reason = CloseReason::Io("the peer does not read".into());
+                        self.setup.engine.handle(now, Input::Closed { peer, reason });
+                    }
+                }
+                Output::Upload { peer, block } => {
+                    let slot = self.uploads.get(block);
+                    if let Some(outbox) = self.outbox(peer) {
+                        outbox.upload(block, slot);
+                    }
+                }
+                Output::Keep { tag, block } => {
+                    if let Some(bytes) = self.blocks.remove(&tag.0) {
+                        self.assembly.keep(block, bytes);
+                    }
+                }
+                Output::Drop { tag } => drop(self.blocks.remove(&tag.0)),
+                Output::Finish { piece, digests } => self.assembly.finish(piece, digests),
+                Output::Discard { piece } => self.assembly.discard(piece),
+                Output::Connect { peer, address, delay_id } => self.connect(peer, address, delay_id),
+                Output::Accept { peer } => self.accept(peer),
+                Output::Close { peer, .. } => self.close(peer),
+                Output::Announce { tag, target, announce } => {
+                    let (trackers, notes) = (self.setup.shared.trackers.clone(), self.setup.notes.clone());
+                    task::spawn(async move {
+                        let result = trackers.announce(&target, &announce).await;
+                        // The torrent may be gone.
+                        let _ = notes.send(Note::Announced(tag, result)).await;
+                    });
+                }
+                Output::Event(event) => {
+                    if let Some(log) = &self.setup.shared.events {
+                        log.record(now, &self.ready.torrent.info_hash, &event);
+                    }
+                }
+                Output::Failed { message } => self.fail(message),
+                Output::Stopped => self.end = self.end.take().or(Some(Phase::Stopped)),
+            }
+        }
+        // The engine answers for each block at once; of a peer that it closed it says nothing.
+        self.blocks.clear();
+    }
+
+    fn fail(&mut self, message: String) {
+        for peer in self.links.keys().copied().collect::<Vec<_>>() {
+            self.close(peer);
+        }
+        self.stop_by = Some(self.now() + STOP_TIME);
+        self.end = Some(Phase::Failed(message));
+    }
+
+    /// Where to put what `peer` is to be sent; it is woken at the end of the turn.
+    fn outbox(&mut self, peer: PeerKey) -> Option<&Outbox> {
+        let link = self.links.get_mut(&peer)?;
+        if !link.touched {
+            link.touched = true;
+            self.touched.push(peer);
+        }
+        Some(&link.outbox)
+    }
+
+    fn close(&mut self, peer: PeerKey) {
+        if let Some(link) = self.links.remove(&peer) {
+            link.outbox.close();
+        }
+    }
+
+    fn connect(&mut self, peer: PeerKey, address: SocketAddr, delay_id: bool) {
+        let (info_hash, id) = (self.ready.torrent.info_hash, self.setup.peer_id);
+        let whole = handshake::whole(info_hash, id);
+        let first = if delay_id { &whole[..handshake::START] } else { &whole[..] };
+        let outbox = self.link(peer, first, delay_id);
+        self.spawn(peer, outbox, Start::Dial(address));
+    }
+
+    fn incoming(&mut self, now: Instant, address: SocketAddr, start: Start) {
+        let peer = self.setup.engine.new_peer();
+        // All of our handshake goes out before the peer's id is read (EN-6), unless the engine refuses.
+        let whole = handshake::whole(self.ready.torrent.info_hash, self.setup.peer_id);
+        let outbox = self.link(peer, &whole, false);
+        self.setup.engine.handle(now, Input::Incoming { peer, address });
+        self.drain(now);
+        if self.links.contains_key(&peer) {
+            self.spawn(peer, outbox, start);
+        }
+    }
+
+    fn link(&mut self, peer: PeerKey, first: &[u8], owes_id: bool) -> Arc<Outbox> {
+        let outbox = Arc::new(Outbox::default());
+        outbox.bytes(first);
+        self.links.insert(peer, Link { outbox: outbox.clone(), owes_id, touched: false });
+        outbox
+    }
+
+    fn spawn(&self, peer: PeerKey, outbox: Arc<Outbox>, start: Start) {
+        let connection = Connection {
+            peer,
+            info_hash: self.ready.torrent.info_hash,
+            decoder: self.setup.decoder.clone(),
+            outbox,
+            notes: self.setup.notes.clone(),
+            shared: self.setup.shared.clone(),
+        };
+        task::spawn(connection.run(start));
+    }
+
+    fn accept(&mut self, peer: PeerKey) {
+        let id = self.setup.peer_id;
+        let owed = self.links.get_mut(&peer).is_some_and(|link| std::mem::take(&mut link.owes_id));
+        if owed && let Some(outbox) = self.outbox(peer) {
+            outbox.bytes(&id.0);
+        }
+    }
+
+    /// What is done once a turn: connections are woken, memory is freed, figures are renewed.
+    fn end_turn(&mut self) {
+        for peer in self.touched.drain(..) {
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.touched = false;
+                link.outbox.wake();
+            }
+        }
+        if self.setup.shared.pool.is_short() {
+            self.uploads.clear();
+            self.assembly.relieve();
+        }
+        let now = self.now();
+        let have = self.setup.engine.have();
+        let (count, is_complete) = (have.count(), have.is_full());
+        let changed = count != self.saved;
+        if now >= self.status_due || (changed && is_complete) {
+            self.status_due = now + STATUS_INTERVAL;
+            let status = self.setup.engine.status(now);
+            self.setup.board.renew(status);
+        }
+        if changed && !self.saving && self.stop_by.is_none() && (now >= self.save_due || is_complete) {
+            self.save_due = now + SAVE_INTERVAL;
+            self.saving = true;
+            self.saved = count;
+            let (saving, notes) = (self.save(), self.setup.notes.clone());
+            task::spawn(async move {
+                let _ = notes.send(Note::Saved(saving.await)).await;
+            });
+        }
+    }
+
+    /// Completion is told once it would outlive us: written, and the resume file saved.
+    fn tell_complete(&mut self) {
+        if self.setup.engine.have().is_full() {
+            self.setup.board.complete();
+        }
+    }
+
+    /// Makes what is had durable, then writes the resume file that vouches for it.
+    pub(crate) fn save(&mut self) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let status = self.setup.engine.status(self.now());
+        let (store, info_hash) = (self.ready.store.clone(), self.ready.torrent.info_hash);
+        let mut resume = Resume {
+            info_hash,
+            have: self.setup.engine.have().clone(),
+            uploaded: self.ready.uploaded + status.uploaded,
+            downloaded: self.ready.downloaded + status.downloaded,
+            storage_name: self.setup.shared.profile.storage_name(),
+            store: None,
+        };
+        let path: Option<PathBuf> =
+            self.setup.shared.state.as_ref().map(|state| resume_file::path(state, info_hash));
+        async move {
+            resume.store = store.checkpoint().await.map_err(|error| format!("checkpoint of the storage: {error}"))?;
+            let Some(path) = path else { return Ok(()) };
+            let saving = task::spawn_blocking(move || {
+                resume_file::save(&path, &resume).map_err(|error| format!("saving {path:?}: {error}"))
+            });
+            saving.await
+        }
+    }
+}
