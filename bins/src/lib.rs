@@ -1,1 +1,9 @@
-//! bins
+//! The plug-ins and profiles that the shipped binaries have: `use bt_bins as _;` links them all.
+
+use {bt_policies as _, bt_storage as _};
+
+bt_api::ship_profile!("mainline", "../profiles/mainline.toml");
+bt_api::ship_profile!("memory", "../profiles/memory.toml");
+bt_api::ship_profile!("modern", "../profiles/modern.toml");
+bt_api::ship_profile!("random-choker", "../profiles/random-choker.toml");
+bt_api::ship_profile!("sequential", "../profiles/sequential.toml");

@@ -1,0 +1,255 @@
+//! Profiles: a TOML text in, chosen plug-ins and settings out, and every message about what is wrong with it.
+//!
+//! Each kind of plug-in has a table: `use` names the plug-in, the other keys are its own. The engine's tables
+//! are the fields of [`Settings`]. Everything is checked when the profile is loaded, so that a profile that
+//! loads can run.
+
+mod check;
+mod choose;
+mod text;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bt_api::plugin::{self, Choke, Kind, Piece, Registration, nearest};
+use bt_api::{ChokePolicy, PiecePolicy, StorageBackend, TrackerClient};
+use bt_engine::Settings;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use choose::{Chosen, LayeredStorage, Trackers, choose, choose_storage, choose_trackers};
+pub use text::ProfileError;
+use text::Source;
+
+/// The largest profile that is read: more is no profile.
+const MAX_TEXT: u64 = 1 << 20;
+
+/// The tables of a profile, in the order in which they are shown.
+const TABLES: [&str; 12] = [
+    "choke", "piece", "storage", "tracker", "announce", "rate", "requests", "upload", "peers", "net",
+    "metainfo", "display",
+];
+
+/// A checked profile.
+pub struct Profile {
+    /// Its name: that of the file, or of the shipped profile, without `.toml`.
+    pub name: String,
+    /// The text that it was read from; the `--set`s are not in it.
+    pub source_text: String,
+    /// The tables that configure the engine and its drivers.
+    pub settings: Arc<Settings>,
+    choke: Chosen,
+    piece: Chosen,
+    storage: LayeredStorage,
+    trackers: Trackers,
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Profile {
+    /// Loads the profile that `name` is the path of, or the shipped one of this name (with or without
+    /// `.toml`), with `sets` put in: each `KEY=VALUE`, with a dotted path as the key, and a value that is
+    /// read as TOML, else as a string.
+    ///
+    /// A set that changes which plug-in is used takes out the keys that the text gives to the other one.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, at its place.
+    pub fn load(name: &str, sets: &[String]) -> Result<Self, ProfileError> {
+        let path = Path::new(name);
+        if path.is_file() {
+            let text = read_file(path).map_err(|why| ProfileError::new(&format!("{name}: {why}")))?;
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            return Self::read(&stem, name, &text, sets);
+        }
+        let shipped = plugin::shipped("profile");
+        let wanted = name.strip_suffix(".toml").unwrap_or(name);
+        if let Some(found) = shipped.iter().find(|one| one.name == wanted) {
+            return Self::read(found.name, &format!("{}.toml", found.name), found.text, sets);
+        }
+        let names: Vec<&str> = shipped.iter().map(|one| one.name).collect();
+        let meant = nearest(wanted, names.iter().copied());
+        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        let have = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Err(ProfileError::new(&format!(
+            "no file and no shipped profile is named `{name}`{meant} (this binary has: {have})"
+        )))
+    }
+
+    /// Reads a profile from `text`; `name` is its name, and `NAME.toml` stands in messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_text(name: &str, text: &str, sets: &[String]) -> Result<Self, ProfileError> {
+        Self::read(name, &format!("{name}.toml"), text, sets)
+    }
+
+    fn read(name: &str, file: &str, text: &str, sets: &[String]) -> Result<Self, ProfileError> {
+        let source = Source::new(file, text, sets)?;
+        let mut tables = source.tables()?;
+        if let Some(unknown) = tables.keys().find(|key| !TABLES.contains(&key.get_ref().as_ref())) {
+            let expected: Vec<String> = TABLES.iter().map(|name| format!("`{name}`")).collect();
+            let (found, expected) = (unknown.get_ref(), expected.join(", "));
+            let message = format!("unknown table `{found}`, expected one of {expected}");
+            return Err(source.error(Some(unknown.span()), &message));
+        }
+        let (choke, _) = choose::<Choke>(&source, table::<Choke>(&source, &mut tables)?)?;
+        let (piece, _) = choose::<Piece>(&source, table::<Piece>(&source, &mut tables)?)?;
+        Ok(Self {
+            name: name.to_owned(),
+            source_text: text.to_owned(),
+            choke,
+            piece,
+            storage: choose_storage(&source, table::<plugin::Storage>(&source, &mut tables)?)?,
+            trackers: choose_trackers(&source, table::<plugin::Tracker>(&source, &mut tables)?)?,
+            settings: Arc::new(read_settings(&source, tables)?),
+        })
+    }
+
+    /// The name of the choke policy, and a new one.
+    pub fn choke(&self) -> (String, Box<dyn ChokePolicy>) {
+        (self.choke.name().to_owned(), self.choke.build::<Choke>())
+    }
+
+    /// The name of the piece policy, and a new one.
+    pub fn piece(&self) -> (String, Box<dyn PiecePolicy>) {
+        (self.piece.name().to_owned(), self.piece.build::<Piece>())
+    }
+
+    /// The storage backend with its layers around it; one value serves every torrent.
+    pub fn storage(&self) -> Arc<dyn StorageBackend> {
+        self.storage.backend()
+    }
+
+    /// The name of the storage backend and those of its layers, the outermost last: `files + slow`.
+    pub fn storage_name(&self) -> String {
+        let names: Vec<&str> = self.storage.chosen().map(Chosen::name).collect();
+        names.join(" + ")
+    }
+
+    /// The tracker clients, each with its name, in the order of the profile; one value serves every torrent.
+    pub fn trackers(&self) -> Vec<(String, Arc<dyn TrackerClient>)> {
+        self.trackers.iter().map(|(chosen, client)| (chosen.name().to_owned(), client.clone())).collect()
+    }
+
+    /// The plug-ins that it uses: policies, storage, layers, tracker clients.
+    pub fn plugins(&self) -> impl Iterator<Item = &Registration> {
+        let policies = [&self.choke, &self.piece];
+        let trackers = self.trackers.iter().map(|(chosen, _)| chosen);
+        policies.into_iter().chain(self.storage.chosen()).chain(trackers).map(|chosen| &chosen.registration)
+    }
+
+    /// The effective profile, complete: every key of every table. Loading it gives this profile again.
+    pub fn to_toml(&self) -> String {
+        let mut profile = toml::Table::new();
+        profile.insert(Choke::TABLE.into(), self.choke.table().into());
+        profile.insert(Piece::TABLE.into(), self.piece.table().into());
+        profile.insert(plugin::Storage::TABLE.into(), self.storage.table().into());
+        let names: Vec<String> = self.trackers.iter().map(|(chosen, _)| chosen.name().to_owned()).collect();
+        let mut trackers = toml::Table::from_iter([("use".to_owned(), names.into())]);
+        for (chosen, _) in &self.trackers {
+            trackers.insert(chosen.name().to_owned(), chosen.config().into());
+        }
+        profile.insert(plugin::Tracker::TABLE.into(), trackers.into());
+        profile.extend(toml::Table::try_from(&*self.settings).expect("settings are TOML"));
+        toml::to_string(&profile).expect("tables are TOML")
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(MAX_TEXT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(format!("longer than {} KiB, so it is no profile", MAX_TEXT >> 10));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
+}
+
+/// Takes the table of kind `K` out of the profile.
+fn table<'t, K: Kind>(
+    source: &Source<'_>,
+    tables: &mut DeTable<'t>,
+) -> Result<plugin::Table<'t>, ProfileError> {
+    let Some((key, value)) = tables.remove_entry(K::TABLE) else {
+        let (name, kind) = (K::TABLE, K::NAME);
+        let have = choose::names::<K>();
+        let message = format!("[{name}] is missing: it says which {kind} to use (this binary has: {have})");
+        return Err(source.error(None, &message));
+    };
+    as_table(source, &format!("[{}]", key.get_ref()), value)
+}
+
+/// `value` as the table that is written `header`.
+fn as_table<'t>(
+    source: &Source<'_>,
+    header: &str,
+    value: Spanned<DeValue<'t>>,
+) -> Result<plugin::Table<'t>, ProfileError> {
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::Table(table) => Ok(Spanned::new(span, table)),
+        other => {
+            let message = format!("expected a table, {header}, found {}", plugin::shown(&other));
+            Err(source.error(Some(span), &message))
+        }
+    }
+}
+
+/// Reads the engine's tables, all that are left when those of plug-ins are taken out.
+fn read_settings(source: &Source<'_>, mut tables: DeTable<'_>) -> Result<Settings, ProfileError> {
+    let places = tables.clone();
+    let mut settings = Settings::default();
+    read_into(source, &mut tables, "announce", &mut settings.announce)?;
+    read_into(source, &mut tables, "rate", &mut settings.rate)?;
+    read_into(source, &mut tables, "requests", &mut settings.requests)?;
+    read_into(source, &mut tables, "upload", &mut settings.upload)?;
+    read_into(source, &mut tables, "peers", &mut settings.peers)?;
+    read_into(source, &mut tables, "net", &mut settings.net)?;
+    read_into(source, &mut tables, "metainfo", &mut settings.metainfo)?;
+    read_into(source, &mut tables, "display", &mut settings.display)?;
+    let Some(problem) = check::first_problem(&settings) else { return Ok(settings) };
+    let table = places.get(problem.table).and_then(|table| Some((table.span(), table.get_ref().as_table()?)));
+    let span = table.map(|(whole, table)| {
+        problem.keys.iter().find_map(|key| table.get(*key)).map_or(whole, Spanned::span)
+    });
+    Err(source.error(span, &problem.message))
+}
+
+fn read_into<T: DeserializeOwned>(
+    source: &Source<'_>,
+    tables: &mut DeTable<'_>,
+    name: &str,
+    into: &mut T,
+) -> Result<(), ProfileError> {
+    if let Some(value) = tables.remove(name) {
+        let table = as_table(source, &format!("[{name}]"), value)?;
+        *into = plugin::read_table(table).map_err(|error| source.error(error.span, &error.message))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The wrong profiles, each with its message, are in the workspace's `tests/tests/profiles.rs`: they need
+    // plug-ins, and this binary links none.
+    #[test]
+    fn a_binary_without_plug_ins_is_told_apart_from_a_misspelt_name() {
+        let message =
+            Profile::from_text("p", "[choke]\nuse = \"tit-for-tat\"\n", &[]).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "p.toml:2:7: this binary links no choke policy at all; does its main.rs say `use bt_policies as _;` \
+             and `use bt_storage as _;`?"
+        );
+    }
+}
