@@ -5,7 +5,6 @@
 //! are asked twice an hour. Everything that a tracker sends is bounded: in time, in bytes before and after
 //! unpacking, in redirections.
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -30,7 +29,7 @@ use surf::{Response, StatusCode};
 use url::Url;
 
 use super::http_connect::{Connection, too_large};
-use super::reply;
+use super::{read_file, reply};
 
 /// The most torrents named in one scrape: some 70 bytes each, and servers take 8 KiB of request.
 const MAX_SCRAPE: usize = 50;
@@ -308,11 +307,7 @@ fn tls(ca_file: &Path) -> Result<TlsConnector, BuildError> {
 }
 
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> io::Result<()> {
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut pem = Vec::new();
-    fs::File::open(file)?.take(MAX_CA_FILE.0).read_to_end(&mut pem)?;
+    let pem = read_file(file, MAX_CA_FILE)?;
     let before = roots.len();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;

@@ -301,3 +301,66 @@ fn malformed(message: impl Into<String>) -> TrackerError {
 fn unreachable_because(message: impl Into<String>) -> TrackerError {
     TrackerError::new(TrackerErrorKind::Unreachable, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A status, where it leads to, and a body of at most 100 bytes.
+    fn read(reply: &[u8]) -> Result<(StatusCode, Option<String>, Vec<u8>), TrackerError> {
+        let mut reader = BufReader::new(Box::new(Cursor::new(reply.to_vec())) as Box<dyn Stream>);
+        block_on(async {
+            let head = Head::parse(&read_head(&mut reader).await?)?;
+            let body = read_body(&mut reader, &head.framing, 100).await?;
+            Ok((head.status, head.location, body))
+        })
+    }
+
+    #[test]
+    fn a_location_beyond_ascii_is_escaped() {
+        let (status, location, _) = read(b"HTTP/1.1 302 \xe9\r\nlocation: /\xc3\xa9\r\n\r\n").unwrap();
+        assert_eq!((status, location.as_deref()), (StatusCode::Found, Some("/%C3%A9")));
+    }
+
+    #[test]
+    fn bodies_are_taken_up_to_the_limit() {
+        let body = "x".repeat(100);
+        let framed = |body: &str| {
+            let length = body.len();
+            [
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"),
+                format!("HTTP/1.1 200 OK\r\n\r\n{body}"),
+                format!(
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n{length:X}\r\n{body}\r\n0\r\n\r\n"
+                ),
+            ]
+        };
+        for reply in framed(&body) {
+            assert_eq!(read(reply.as_bytes()).unwrap().2, body.as_bytes(), "{reply}");
+        }
+        for reply in framed(&format!("{body}x")) {
+            assert_eq!(read(reply.as_bytes()).unwrap_err(), too_large(100), "{reply}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_panics(
+            head in "HTTP/1\\.[01] [0-9]{3}( [a-z]{0,5})?\r?\n((content-length|transfer-encoding|location|x): ?[ -~é]{0,9}\r?\n){0,4}",
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            chunk in "[0-9a-f]{0,3}\r?\n",
+        ) {
+            let chunked = "transfer-encoding: chunked\r\n";
+            for between in ["\r\n", "\n", "", &format!("{chunked}\r\n{chunk}")] {
+                if let Ok((_, _, taken)) = read(&[head.as_bytes(), between.as_bytes(), &body].concat()) {
+                    prop_assert!(taken.len() <= 100);
+                }
+            }
+            let _ = read(&body);
+        }
+    }
+}

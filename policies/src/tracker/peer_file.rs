@@ -1,8 +1,6 @@
 //! Peers from a file: one `ADDRESS:PORT` a line. A source without a URL, for swarms without a tracker and
 //! for experiments.
 
-use std::fs;
-use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +11,8 @@ use bt_api::{
     TrackerError, TrackerErrorKind, run_blocking,
 };
 use serde::{Deserialize, Serialize};
+
+use super::read_file;
 
 /// The largest file that is read: tens of thousands of peers, more than any client has use for.
 pub const MAX_FILE: Size = Size::mib(1);
@@ -100,10 +100,12 @@ impl TrackerClient for PeerFile {
 }
 
 fn peers_in(path: &Path) -> Result<Vec<PeerAddress>, TrackerError> {
-    let text = read(path).map_err(|error| {
+    let bytes = read_file(path, MAX_FILE).map_err(|error| {
         let message = format!("cannot read peers from {}: {error}", path.display());
         TrackerError::new(TrackerErrorKind::Unreachable, message)
     })?;
+    // Bytes that are no UTF-8 make lines that are no peers.
+    let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().enumerate();
     let written = lines.map(|(index, line)| (index + 1, line.split('#').next().unwrap_or(line).trim()));
     written
@@ -122,22 +124,10 @@ fn peers_in(path: &Path) -> Result<Vec<PeerAddress>, TrackerError> {
         .collect()
 }
 
-/// The file's text; bytes that are no UTF-8 make lines that are no peers.
-fn read(path: &Path) -> io::Result<String> {
-    // Opening a pipe would wait for a writer, and a device may have no end.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_FILE.0 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE.0 {
-        return Err(io::Error::other(format!("the file is larger than {MAX_FILE}")));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn peers(text: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
