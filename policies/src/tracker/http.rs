@@ -1,7 +1,7 @@
 //! Trackers over HTTP and HTTPS (BEP 3, BEP 7, BEP 23, BEP 48).
 //!
 //! Requests are sent by surf through a client of ours over the [`Host`]'s connections
-//! (`http_connect.rs`), replies are read in [`reply`](super::reply). One request, one connection: trackers
+//! (`http_connect.rs`), replies are read in [`reply`]. One request, one connection: trackers
 //! are asked twice an hour. Everything that a tracker sends is bounded: in time, in bytes before and after
 //! unpacking, in redirections.
 
