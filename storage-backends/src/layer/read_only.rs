@@ -1,6 +1,7 @@
-//! Changes nothing: reads pass, writes and seals are denied.
+//! Changes nothing: reads pass, writes are denied.
 //!
-//! For serving what a store vouches for, from a place that is not ours to change.
+//! For serving from a place that is not ours to change. Seals pass, for a piece that was found and checked is
+//! sealed too, and that writes nothing.
 
 use std::sync::Arc;
 
@@ -54,11 +55,12 @@ impl TorrentStore for Store {
     }
 
     fn write(&self, piece: PieceIndex, _: u32, _: Vec<Block>) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async move { denied("writing", piece) })
+        let attempt = format!("writing piece {piece}: the layer read-only denies it");
+        Box::pin(async move { Err(StorageError::new(StorageErrorKind::Denied, attempt)) })
     }
 
     fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async move { denied("sealing", piece) })
+        self.inner.seal(piece)
     }
 
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
@@ -68,11 +70,4 @@ impl TorrentStore for Store {
     fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
         self.inner.close()
     }
-}
-
-fn denied(what: &str, piece: PieceIndex) -> Result<(), StorageError> {
-    Err(StorageError::new(
-        StorageErrorKind::Denied,
-        format!("{what} piece {piece}: the layer read-only denies it"),
-    ))
 }
