@@ -3,6 +3,8 @@
 use bt_api::config::{Duration, Limit, Rate, Size};
 use serde::{Deserialize, Serialize};
 
+use crate::metainfo::Rules;
+
 /// The tables of a profile that configure the engine and its drivers, not a plug-in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -319,17 +321,6 @@ impl Default for NetSettings {
 pub struct MetainfoSettings {
     /// The rules by which a torrent is refused.
     pub rules: Rules,
-}
-
-/// The rules by which a metainfo is refused or cleaned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rules {
-    /// Refuses what cannot be used, cleans names that cannot be written, takes the rest.
-    #[default]
-    Lenient,
-    /// Refuses all that the original client refuses (BE-1 to BE-6, BF-1 to BF-10).
-    Strict,
 }
 
 /// `[display]`: what the user sees.
