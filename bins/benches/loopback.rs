@@ -1,0 +1,249 @@
+//! Downloads and seeds 2 GiB over loopback, beside aria2 where it is installed, and checks 2 GiB on disk.
+//!
+//! `cargo bench -p bt-bins --bench loopback [-- MIB [PROFILE]]`. For each client: wall seconds, CPU seconds per
+//! GiB (user and system, of that process alone) and peak memory. The other end is the same for both clients:
+//! `bt-run` with the profile `modern`. Linux only, since it reads `/proc`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const BT_RUN: &str = env!("CARGO_BIN_EXE_bt-run");
+const BT_TORRENT: &str = env!("CARGO_BIN_EXE_bt-torrent");
+
+/// How long one transfer may take.
+const LIMIT: Duration = Duration::from_secs(300);
+/// How often a process is looked at.
+const SAMPLE: Duration = Duration::from_millis(20);
+
+/// What a process used.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    wall: f64,
+    cpu: f64,
+    peak_kib: u64,
+}
+
+/// A process that ends with this value, and what it used so far.
+struct Process {
+    child: Child,
+    began: Instant,
+    used: Used,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, began: Instant::now(), used: Used::default() }
+    }
+
+    /// Looks at `/proc`; a process that is gone keeps the last figures.
+    fn sample(&mut self) {
+        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let Ok(stat) = fs::read_to_string(folder.join("stat")) else { return };
+        // Fields after the name in brackets: utime and stime are the 12th and 13th, in hundredths.
+        let Some((_, fields)) = stat.rsplit_once(')') else { return };
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+        let cpu = (ticks(11) + ticks(12)) / 100.0;
+        let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        if let Some(peak_kib) = peak {
+            self.used = Used { wall: self.began.elapsed().as_secs_f64(), cpu, peak_kib };
+        }
+    }
+
+    /// Waits until it ends by itself, or until `done`.
+    fn wait(&mut self, other: Option<&mut Process>, done: impl Fn() -> bool) -> Used {
+        let mut other = other;
+        while self.child.try_wait().expect("the child is ours").is_none() && !done() {
+            assert!(self.began.elapsed() < LIMIT, "a transfer took longer than {LIMIT:?}");
+            self.sample();
+            if let Some(other) = &mut other {
+                other.sample();
+            }
+            std::thread::sleep(SAMPLE);
+        }
+        self.used
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A tracker that tells each client of all others that announced themselves; it serves until the program ends.
+fn tracker() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let known: Arc<Mutex<BTreeMap<u16, ()>>> = Arc::default();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let value = |key: &str| {
+                let (_, rest) = request.split_once(&format!("{key}="))?;
+                Some(rest.split(['&', ' ']).next().unwrap_or(rest).to_owned())
+            };
+            let own: u16 = value("port").and_then(|port| port.parse().ok()).unwrap_or(0);
+            let mut known = known.lock().expect("nobody panics with it");
+            if value("event").as_deref() == Some("stopped") {
+                known.remove(&own);
+            } else {
+                known.insert(own, ());
+            }
+            let others = known.keys().filter(|port| **port != own);
+            let peers: Vec<u8> = others.flat_map(|port| [&[127, 0, 0, 1][..], &port.to_be_bytes()].concat()).collect();
+            let mut body = format!("d8:intervali60e5:peers{}:", peers.len()).into_bytes();
+            body.extend(peers);
+            body.push(b'e');
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            // A client that hung up is its own business.
+            let _ = stream.write_all(&[head.into_bytes(), body].concat());
+        }
+    });
+    port
+}
+
+/// A file of `mib` MiB that does not compress or repeat, from a linear congruential generator.
+fn make_file(path: &Path, mib: u64) {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).expect("the folder is ours"));
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut block = vec![0; 1 << 20];
+    for _ in 0..mib {
+        for word in block.chunks_exact_mut(8) {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            word.copy_from_slice(&(state ^ state >> 29).to_le_bytes());
+        }
+        file.write_all(&block).expect("there is room");
+    }
+    file.flush().expect("there is room");
+}
+
+struct Bench {
+    work: PathBuf,
+    torrent: PathBuf,
+    profile: String,
+    gib: f64,
+    next: u32,
+}
+
+impl Bench {
+    fn folder(&mut self, name: &str) -> PathBuf {
+        self.next += 1;
+        let folder = self.work.join(format!("{name}-{}", self.next));
+        fs::create_dir_all(&folder).expect("the folder is ours");
+        folder
+    }
+
+    fn bt_run(&mut self, profile: &str, folder: &Path, state: &Path, stop: &str) -> Process {
+        Process::start(Command::new(BT_RUN).args(["--profile", profile, "--quiet", "--stop-when", stop]).args([
+            "--listen".as_ref(),
+            "127.0.0.1:0".as_ref(),
+            "--state".as_ref(),
+            state.as_os_str(),
+            "-o".as_ref(),
+            folder.as_os_str(),
+            self.torrent.as_os_str(),
+        ]))
+    }
+
+    fn aria2(&mut self, folder: &Path, seed: bool) -> Process {
+        let stop: &[&str] =
+            if seed { &["--seed-ratio=0.0", "--bt-seed-unverified=true"] } else { &["--seed-time=0"] };
+        let quiet = ["--enable-dht=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--quiet"];
+        let port = if seed { "--listen-port=51413" } else { "--listen-port=51414" };
+        Process::start(
+            Command::new("aria2c").args(quiet).args(stop).args([port, "--file-allocation=none", "--dir"]).args([folder, &self.torrent]),
+        )
+    }
+
+    fn report(&self, what: &str, client: &str, used: Used) {
+        println!(
+            "{what:<9} {client:<8} {:>7.2} s wall  {:>6.2} CPU s/GiB  {:>7.1} MiB peak",
+            used.wall,
+            used.cpu / self.gib,
+            used.peak_kib as f64 / 1024.0
+        );
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let mib: u64 = words.first().map_or(2048, |mib| mib.parse().expect("the first argument is a size in MiB"));
+    let profile = words.get(1).cloned().unwrap_or_else(|| "modern".to_owned());
+    let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("loopback");
+    // What an earlier run left is of no use.
+    let _ = fs::remove_dir_all(&work);
+    let source = work.join("source");
+    fs::create_dir_all(&source).expect("the folder is ours");
+    make_file(&source.join("data"), mib);
+    let port = tracker();
+    let torrent = work.join("data.torrent");
+    let made = Command::new(BT_TORRENT)
+        .args(["create".as_ref(), source.join("data").as_os_str(), "--tracker".as_ref()])
+        .arg(format!("http://127.0.0.1:{port}/announce"))
+        .args(["--piece-length".as_ref(), "1 MiB".as_ref(), "-o".as_ref(), torrent.as_os_str()])
+        .status();
+    assert!(made.is_ok_and(|status| status.success()), "bt-torrent create works");
+    let mut bench = Bench { work, torrent, profile: profile.clone(), gib: mib as f64 / 1024.0, next: 0 };
+
+    let began = Instant::now();
+    let mut verify = Process::start(Command::new(BT_TORRENT).arg("verify").arg(&bench.torrent).arg(&source));
+    let used = verify.wait(None, || false);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let wall = began.elapsed().as_secs_f64();
+    println!("verify    bt-torrent {wall:.2} s wall  {:.1} of {cores} cores busy", used.cpu / wall);
+
+    let aria2 = Command::new("aria2c").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !aria2 {
+        println!("aria2 is not installed: bt-run alone is measured");
+    }
+    // The hash check of the source is done once, and remembered.
+    let seed_state = bench.folder("seed-state");
+    let status = bench.bt_run("modern", &source, &seed_state, "complete").child.wait();
+    assert!(status.is_ok_and(|status| status.success()), "the source is complete");
+
+    for client in ["bt-run", "aria2"].into_iter().filter(|client| *client == "bt-run" || aria2) {
+        let (folder, state) = (bench.folder("download"), bench.folder("state"));
+        let _seed = bench.bt_run("modern", &source, &seed_state, "never");
+        let mut leecher = match client {
+            "aria2" => bench.aria2(&folder, false),
+            _ => bench.bt_run(&profile, &folder, &state, "complete"),
+        };
+        let used = leecher.wait(None, || false);
+        bench.report("download", client, used);
+        let length = fs::metadata(folder.join("data")).map_or(0, |data| data.len());
+        assert_eq!(length, mib << 20, "{client} has downloaded everything");
+        fs::remove_dir_all(&folder).expect("the folder is ours");
+    }
+    for client in ["bt-run", "aria2"].into_iter().filter(|client| *client == "bt-run" || aria2) {
+        let (folder, state) = (bench.folder("copy"), bench.folder("state"));
+        let mut seed = match client {
+            "aria2" => bench.aria2(&source, true),
+            _ => {
+                let profile = bench.profile.clone();
+                bench.bt_run(&profile, &source, &seed_state, "never")
+            }
+        };
+        let mut leecher = bench.bt_run("modern", &folder, &state, "complete");
+        let wall = leecher.wait(Some(&mut seed), || false).wall;
+        seed.sample();
+        bench.report("seed", client, Used { wall, ..seed.used });
+        fs::remove_dir_all(&folder).expect("the folder is ours");
+    }
+    fs::remove_dir_all(&bench.work).expect("the folder is ours");
+}
