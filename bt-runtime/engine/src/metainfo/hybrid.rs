@@ -32,30 +32,29 @@ pub(super) fn check(info: &Info<'_>, tree: Value<'_>) -> Result<(), MetainfoErro
     Ok(())
 }
 
-/// The files of a tree with their paths. A dictionary with an empty key is a file.
+/// The files of a tree with their paths. What stands under an empty key describes a file.
 fn flatten<'a>(tree: Value<'a>) -> Result<Vec<Entry<'a>>, MetainfoError> {
     let not_a_tree = || wrong_type("file tree", "made of dictionaries with lengths");
     let mut files = Vec::new();
     let mut path: Vec<&[u8]> = Vec::new();
     // The scan bounds the depth.
     let mut open: Vec<Entries<'a>> = vec![tree.entries().ok_or_else(not_a_tree)?];
-    while let Some(folder) = open.last_mut() {
-        let Some((name, node)) = folder.next() else {
-            open.pop();
-            path.pop();
-            continue;
-        };
-        path.push(name);
-        let [leaf] = node.get([""]).ok_or_else(not_a_tree)?;
-        match leaf {
-            Some(file) => {
+    while let Some(node) = open.last_mut() {
+        match node.next() {
+            Some((b"", file)) => {
                 let [length] = file.get(["length"]).ok_or_else(not_a_tree)?;
                 // A symbolic link may come without.
                 let length = length.map_or(Some(0), |length| length.integer()?.parse().ok());
                 files.push((path.clone(), length.ok_or_else(not_a_tree)?));
-                path.pop();
             }
-            None => open.push(node.entries().ok_or_else(not_a_tree)?),
+            Some((name, child)) => {
+                path.push(name);
+                open.push(child.entries().ok_or_else(not_a_tree)?);
+            }
+            None => {
+                path.pop();
+                open.pop();
+            }
         }
     }
     Ok(files)
