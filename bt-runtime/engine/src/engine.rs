@@ -196,6 +196,8 @@ impl Engine {
                 match input {
                     Input::Announced { tag, result } => self.announced(tag, result),
                     Input::Incoming { peer, .. } => self.turn_away(peer),
+                    // What was on its way to the disk counts.
+                    Input::Finished { piece, result } => self.finished(piece, result),
                     _ => {}
                 }
                 self.stop_when_told();

@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub(super) served: u64,
     /// Whether its snubbing was told to the policy.
     pub(super) snub_told: bool,
+    /// Whether its requests were given to others, and it has sent nothing since.
+    pub(super) stalled: bool,
 }
 
 /// A request of ours under way.
@@ -267,6 +269,7 @@ impl Engine {
             next_allowed: Instant::ZERO,
             served: 0,
             snub_told: true,
+            stalled: false,
         };
         self.connections.insert(at, connection);
         self.queues.insert(at, RequestQueue { peer, ready: true, requests: Default::default() });
@@ -582,28 +585,39 @@ impl Engine {
         let snub_time = self.settings.requests.snub_time.get();
         let mut next = Instant::NEVER;
         for at in (0..self.facts.len()).rev() {
-            if self.connections[at].snub_told {
-                continue;
-            }
-            let due = self.facts[at].last_received.unwrap_or(self.facts[at].connected) + snub_time;
-            if due >= self.now {
+            let last = self.facts[at].last_received.unwrap_or(Instant::ZERO);
+            if !self.connections[at].snub_told {
                 // Snubbed is only who was silent for more than the snub time.
-                next = next.min(due + std::time::Duration::from_nanos(1));
-                continue;
-            }
-            self.facts[at].snubbed = true;
-            self.connections[at].snub_told = true;
-            let peer = self.facts[at].key;
-            if self.settings.requests.snub_releases_requests {
-                let active = std::mem::take(&mut self.connections[at].active);
-                self.facts[at].requested = 0;
-                for request in &active {
-                    self.send(at, Message::Cancel(request.block));
+                let due = last + snub_time + std::time::Duration::from_nanos(1);
+                if due <= self.now {
+                    self.facts[at].snubbed = true;
+                    self.connections[at].snub_told = true;
+                    self.notice_choke(PeerEvent::Snubbed(self.facts[at].key));
+                } else {
+                    next = next.min(due);
                 }
-                self.release(peer, active);
             }
-            self.notice_choke(PeerEvent::Snubbed(peer));
+            let asked = self.connections[at].active.first().map(|active| active.at);
+            if let Some(asked) = asked
+                && self.settings.requests.snub_releases_requests
+                && !self.connections[at].stalled
+            {
+                let due = last.max(asked) + snub_time;
+                if due <= self.now { self.give_up_on(at) } else { next = next.min(due) }
+            }
         }
         self.peers.snub_check = next;
+    }
+
+    /// Others are asked for what this peer does not send (CH-14); it is asked for one block at a time from now on.
+    fn give_up_on(&mut self, at: usize) {
+        let active = std::mem::take(&mut self.connections[at].active);
+        self.connections[at].stalled = true;
+        self.connections[at].unsettled = true;
+        self.facts[at].requested = 0;
+        for request in &active {
+            self.send(at, Message::Cancel(request.block));
+        }
+        self.release(self.facts[at].key, active);
     }
 }

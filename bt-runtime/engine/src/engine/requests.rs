@@ -183,6 +183,8 @@ impl Engine {
             self.set_interest(at, true);
         }
         self.connections[at].active.push(Active { block, at: self.now });
+        let snub_time = self.settings.requests.snub_time.get();
+        self.peers.snub_check = self.peers.snub_check.min(self.now + snub_time);
         self.connections[at].unsettled = true;
         let facts = &mut self.facts[at];
         facts.requested += 1;
@@ -216,6 +218,9 @@ impl Engine {
     /// How many requests are kept under way with the peer (DL-2, DL-20).
     fn backlog(&self, at: usize) -> usize {
         let settings = &self.settings.requests;
+        if self.connections[at].stalled {
+            return 1;
+        }
         match settings.backlog_mode {
             BacklogMode::Fixed => settings.backlog as usize,
             BacklogMode::Rate => {
@@ -276,7 +281,7 @@ impl Engine {
         let (now, length) = (self.now, u64::from(block.length));
         let connection = &mut self.connections[at];
         connection.down.count(now, length);
-        connection.snub_told = false;
+        (connection.snub_told, connection.stalled) = (false, false);
         let asked = connection.active.iter().position(|active| active.block == block);
         let asked = asked.map(|place| connection.active.remove(place));
         let facts = &mut self.facts[at];
