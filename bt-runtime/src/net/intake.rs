@@ -162,15 +162,16 @@ impl Intake {
                 }
                 Step::Block { block, wanted, used } => {
                     chunk.taken += used;
-                    let here = chunk.taken..chunk.taken;
-                    self.partial = Some(Partial { block, wanted, left: block.length, parts: Vec::new(), here });
+                    self.partial = Some(Partial { block, wanted, left: block.length, parts: Vec::new(), here: 0..0 });
                 }
                 Step::Payload { used, ends } => {
-                    chunk.taken += used;
+                    let here = chunk.taken..chunk.taken + used;
+                    chunk.taken = here.end;
                     let Some(partial) = &mut self.partial else { continue };
                     partial.left = partial.left.saturating_sub(used as u32);
                     if partial.wanted {
-                        partial.here.end = chunk.taken;
+                        let start = if partial.here.is_empty() { here.start } else { partial.here.start };
+                        partial.here = start..here.end;
                     }
                     if ends {
                         found.extend(self.partial.take().map(Found::Block));
