@@ -191,11 +191,19 @@ impl Engine {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         match self.phase {
-            Phase::Over | Phase::New => return,
+            Phase::Over | Phase::New => {
+                match input {
+                    Input::Incoming { peer, .. } => self.turn_away(peer),
+                    Input::Block { tag, .. } => self.outputs.push_back(Output::Drop { tag }),
+                    _ => {}
+                }
+                return;
+            }
             Phase::Stopping => {
                 match input {
                     Input::Announced { tag, result } => self.announced(tag, result),
                     Input::Incoming { peer, .. } => self.turn_away(peer),
+                    Input::Block { tag, .. } => self.outputs.push_back(Output::Drop { tag }),
                     // What was on its way to the disk counts.
                     Input::Finished { piece, result } => self.finished(piece, result),
                     _ => {}

@@ -42,8 +42,8 @@ impl Engine {
             facts.download_rate = connection.down.round(now);
             facts.upload_rate = connection.up.round(now);
         }
-        self.own.download_rate = self.total_down.current(now);
-        self.own.upload_rate = self.uplink.rate(now);
+        self.own.download_rate = self.total_down.round(now);
+        self.own.upload_rate = self.uplink.round(now);
         let mut unchokes = Unchokes::new();
         let swarm = SwarmView::new(&self.own, &self.facts);
         self.choke.call((), |policy, rng| policy.choose(now, cause, &swarm, rng, &mut unchokes));

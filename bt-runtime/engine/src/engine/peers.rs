@@ -434,9 +434,7 @@ impl Engine {
             connection.hungry = true;
         }
         connection.unsettled = true;
-        if connection.shown.is_some() {
-            self.advertise(at);
-        }
+        self.advertise(at);
         self.wake_held_off();
     }
 
@@ -457,7 +455,7 @@ impl Engine {
         self.connections[at].useful = facts.pieces.common(self.pieces.open());
         self.connections[at].unsettled = true;
         self.event(|_| Event::Have { peer, dir: Dir::From, piece: None, pieces: Some(count) });
-        if !self.close_fellow_seed(at) && self.connections[at].shown.is_some() {
+        if !self.close_fellow_seed(at) {
             self.advertise(at);
         }
     }

@@ -64,7 +64,9 @@ impl Engine {
     }
 
     pub(super) fn finished(&mut self, piece: PieceIndex, result: Result<Verdict, StorageError>) {
-        if self.pieces.have().contains(piece) || piece.0 >= self.pieces.count() {
+        // An answer that comes twice, or after the piece was begun anew, means nothing.
+        let is_full = self.pieces.has_progress(piece) && !self.pieces.started().contains(&piece);
+        if !is_full {
             return;
         }
         match result {

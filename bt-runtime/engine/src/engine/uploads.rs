@@ -62,6 +62,11 @@ impl Uplink {
         self.meter.current(now)
     }
 
+    /// The rate for policies, at a choke round.
+    pub(super) fn round(&mut self, now: Instant) -> u64 {
+        self.meter.round(now)
+    }
+
     /// When sending may go on, while it may not.
     pub(super) fn resumes(&self) -> Instant {
         if self.held { self.closed_until.min(self.next_allowed) } else { self.next_allowed }
