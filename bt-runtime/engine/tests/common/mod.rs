@@ -6,6 +6,9 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test and benchmark uses a part of it")]
 
+pub mod everyone;
+pub mod solo;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
@@ -29,6 +32,13 @@ pub fn tit_for_tat() -> Box<dyn ChokePolicy> {
 
 pub fn rarest_first() -> Box<dyn PiecePolicy> {
     RarestFirst::build(Default::default()).expect("defaults build")
+}
+
+/// The peer id of the node of this number.
+pub fn peer_id(number: u64) -> [u8; 20] {
+    let mut id = [b'-'; 20];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    id
 }
 
 /// What one node is made of.
@@ -55,6 +65,36 @@ impl Node {
             up: 1 << 20,
             poison: |_| false,
             store: |_| Ok(()),
+        }
+    }
+}
+
+impl Node {
+    /// What its engine is made of, in a torrent of `pieces` pieces of `blocks` blocks each.
+    pub fn setup(
+        self,
+        pieces: u32,
+        blocks: u32,
+        number: u64,
+        peer_id: PeerId,
+        seed: u64,
+        log: bool,
+    ) -> EngineSetup {
+        EngineSetup {
+            settings: Arc::new(self.settings),
+            info_hash: InfoHash([1; 20]),
+            peer_id,
+            port: 6881,
+            total_length: u64::from(pieces) * u64::from(blocks) * u64::from(BLOCK),
+            piece_length: blocks * BLOCK,
+            have: self.have,
+            trackers: vec![vec!["http://tracker/announce".to_owned()]],
+            sources: Vec::new(),
+            choke: ("choke".to_owned(), self.choke),
+            piece: ("piece".to_owned(), self.piece),
+            seed,
+            node: number,
+            log,
         }
     }
 }
@@ -109,6 +149,15 @@ impl Ord for Due {
     }
 }
 
+/// What was done to the engine of a node.
+#[derive(Clone)]
+pub enum Fed {
+    /// It gave a key to a connection that came in.
+    NewPeer(usize),
+    /// It was fed an input at a time.
+    Input(usize, Instant, Input),
+}
+
 pub struct Network {
     pub nodes: Vec<Running>,
     pub now: Instant,
@@ -118,6 +167,8 @@ pub struct Network {
     pub trace: Option<String>,
     /// Called after every input.
     pub check: fn(&Engine),
+    /// What went into each engine, when it is wanted: to be fed again to fresh ones.
+    pub record: Option<Vec<Fed>>,
     queue: BinaryHeap<Reverse<Due>>,
     sequence: u64,
 }
@@ -132,36 +183,22 @@ impl Network {
             inputs: 0,
             trace: None,
             check: |_| {},
+            record: None,
             queue: BinaryHeap::new(),
             sequence: 0,
         };
         for (number, node) in nodes.into_iter().enumerate() {
-            let mut id = [b'-'; 20];
-            id[..8].copy_from_slice(&(number as u64).to_be_bytes());
             let address = SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 6881));
-            let engine = Engine::new(EngineSetup {
-                settings: Arc::new(node.settings),
-                info_hash: InfoHash([1; 20]),
-                peer_id: PeerId(id),
-                port: 6881,
-                total_length: u64::from(pieces) * u64::from(blocks) * u64::from(BLOCK),
-                piece_length: blocks * BLOCK,
-                have: node.have,
-                trackers: vec![vec!["http://tracker/announce".to_owned()]],
-                sources: Vec::new(),
-                choke: ("choke".to_owned(), node.choke),
-                piece: ("piece".to_owned(), node.piece),
-                seed,
-                node: number as u64,
-                log,
-            });
+            let id = PeerId(peer_id(number as u64));
+            let (up, poison, store) = (node.up, node.poison, node.store);
+            let engine = Engine::new(node.setup(pieces, blocks, number as u64, id, seed, log));
             network.nodes.push(Running {
                 engine,
                 address,
-                id: PeerId(id),
-                up: node.up,
-                poison: node.poison,
-                store: node.store,
+                id,
+                up,
+                poison,
+                store,
                 busy_until: Instant::ZERO,
                 links: BTreeMap::new(),
                 garbled: BTreeMap::new(),
@@ -195,6 +232,9 @@ impl Network {
 
     pub fn input(&mut self, node: usize, input: Input) {
         self.inputs += 1;
+        if let Some(record) = &mut self.record {
+            record.push(Fed::Input(node, self.now, input.clone()));
+        }
         self.nodes[node].engine.handle(self.now, input);
         (self.check)(&self.nodes[node].engine);
         self.drain(node);
@@ -271,6 +311,9 @@ impl Network {
                     return self.push(later, Happening::Input(node, Input::Closed { peer, reason }));
                 };
                 let there = self.nodes[other].engine.new_peer();
+                if let Some(record) = &mut self.record {
+                    record.push(Fed::NewPeer(other));
+                }
                 self.nodes[node].links.insert(peer, (other, there));
                 self.nodes[other].links.insert(there, (node, peer));
                 let from = self.nodes[node].address;

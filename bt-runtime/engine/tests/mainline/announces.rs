@@ -1,0 +1,307 @@
+//! Cases 87 to 98, and the engine's half of 99: when trackers are asked, and what becomes of their answers (RR-1 to RR-23).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bt_api::{
+    Announce, AnnounceEvent, AnnounceReply, Instant, PeerAddress, PeerKey, PieceSet, TrackerError,
+    TrackerErrorKind, config,
+};
+use bt_engine::{Event, Input, Output, Target};
+
+use crate::common::Node;
+use crate::common::solo::{Solo, block};
+
+/// A leecher of which nobody is closed for silence.
+fn patient_node() -> Node {
+    let mut node = Node::new(PieceSet::new(40));
+    node.settings.peers.idle_timeout = config::Duration::secs(1_000_000);
+    node
+}
+
+fn patient() -> Solo {
+    Solo::new(1, patient_node())
+}
+
+fn announces(outputs: &[Output]) -> Vec<(u64, Announce)> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Announce { tag, announce, .. } => Some((*tag, announce.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn dialled(outputs: &[Output]) -> Vec<(PeerKey, SocketAddr)> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Connect { peer, address, .. } => Some((*peer, *address)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn addresses(from: u8, count: u8) -> Vec<PeerAddress> {
+    let address = |number| SocketAddr::from(([10, 3, 0, number], 6881));
+    (from..from + count).map(|number| PeerAddress { address: address(number), id: None }).collect()
+}
+
+/// Dials so many peers, all of which answer.
+fn dial(solo: &mut Solo, from: u8, count: u8) {
+    let peers = addresses(from, count);
+    let out = solo.feed(Input::Peers { source: "test".to_owned(), peers });
+    let dials = dialled(&out);
+    assert_eq!(dials.len(), usize::from(count));
+    for ((peer, _), id) in dials.into_iter().zip(from..) {
+        solo.handshake(peer, id);
+    }
+}
+
+fn answer(solo: &mut Solo, tag: u64, reply: AnnounceReply) -> Vec<Output> {
+    solo.feed(Input::Announced { tag, result: Ok(reply) })
+}
+
+fn answer_first(solo: &mut Solo, reply: AnnounceReply) -> Vec<Output> {
+    let tag = announces(&solo.first)[0].0;
+    answer(solo, tag, reply)
+}
+
+/// Lets time pass with a tracker that answers `reply` to everything; gives what it was told and when.
+fn wait_answered(solo: &mut Solo, secs: u64, reply: &AnnounceReply) -> Vec<(Instant, Announce)> {
+    let end = solo.now + Duration::from_secs(secs);
+    let mut said = Vec::new();
+    while let Some(at) = solo.engine.next_wakeup().filter(|&at| at <= end) {
+        solo.now = solo.now.max(at);
+        for (tag, announce) in announces(&solo.feed(Input::Wakeup)) {
+            said.push((solo.now, announce));
+            answer(solo, tag, reply.clone());
+        }
+    }
+    solo.now = end;
+    said
+}
+
+fn times(said: &[(Instant, Announce)]) -> Vec<f64> {
+    said.iter().map(|(at, _)| at.as_secs_f64()).collect()
+}
+
+#[test]
+fn case_87_started_at_once_and_a_check_after_five_minutes() {
+    let mut solo = patient();
+    let first = announces(&solo.first);
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].1.event, Some(AnnounceEvent::Started));
+    answer_first(&mut solo, AnnounceReply::default());
+    let said = wait_answered(&mut solo, 300, &AnnounceReply::default());
+    assert_eq!(times(&said), [300.0]);
+    assert_eq!(said[0].1.event, None);
+}
+
+#[test]
+fn case_88_a_check_announces_when_there_are_too_few_peers() {
+    for (dials, incoming, announced) in [(19, 0, 1), (20, 0, 0), (5, 1, 1), (6, 1, 0)] {
+        let mut solo = patient();
+        answer_first(&mut solo, AnnounceReply::default());
+        dial(&mut solo, 1, dials);
+        (0..incoming).for_each(|number| {
+            solo.connect(200 + number, &[]);
+        });
+        let said = wait_answered(&mut solo, 300, &AnnounceReply::default());
+        assert_eq!(said.len(), announced, "{dials} dialled, {incoming} from outside");
+    }
+}
+
+#[test]
+fn case_89_with_enough_peers_the_interval_of_the_tracker_counts() {
+    let mut solo = patient();
+    let reply = AnnounceReply { interval: Some(Duration::from_secs(1800)), ..Default::default() };
+    answer_first(&mut solo, reply.clone());
+    dial(&mut solo, 1, 30);
+    (0..20).for_each(|number| {
+        solo.connect(200 + number, &[]);
+    });
+    // The check at 1800 s is not past 1800 s.
+    assert_eq!(times(&wait_answered(&mut solo, 4000, &reply)), [2100.0]);
+}
+
+#[test]
+fn case_90_with_many_peers_none_are_wanted() {
+    for (dials, peers_wanted, compact) in [(34, None, true), (35, Some(0), false)] {
+        let mut solo = patient();
+        answer_first(&mut solo, AnnounceReply::default());
+        dial(&mut solo, 1, dials);
+        let (_, said) = &wait_answered(&mut solo, 2400, &AnnounceReply::default())[0];
+        assert_eq!((said.peers_wanted, said.compact), (peers_wanted, compact));
+    }
+}
+
+#[test]
+fn case_91_the_key_stays() {
+    let mut solo = patient();
+    let key = announces(&solo.first)[0].1.key;
+    answer_first(&mut solo, AnnounceReply::default());
+    let said = wait_answered(&mut solo, 1000, &AnnounceReply::default());
+    assert_eq!(said.len(), 3);
+    assert!(said.iter().all(|(_, announce)| announce.key == key));
+    let other = Solo::with(1, patient_node(), |setup| setup.seed = 2);
+    assert_ne!(announces(&other.first)[0].1.key, key);
+}
+
+#[test]
+fn case_92_a_tracker_id_is_repeated_and_last_only_while_it_is_sent() {
+    let mut solo = patient();
+    let tracker_id = Some(b"it".to_vec());
+    // It knows no more peers than it told.
+    let known_peers = Some(0);
+    let first =
+        AnnounceReply { tracker_id: tracker_id.clone(), last: Some(7), known_peers, ..Default::default() };
+    answer_first(&mut solo, first);
+    let said = wait_answered(&mut solo, 600, &AnnounceReply { known_peers, ..Default::default() });
+    let told: Vec<_> = said.into_iter().map(|(_, said)| (said.tracker_id, said.last)).collect();
+    assert_eq!(told, [(tracker_id.clone(), Some(7)), (tracker_id, None)]);
+}
+
+#[test]
+fn case_93_last_is_dropped_when_the_tracker_knows_many_more() {
+    for (known, last) in [(19, None), (18, Some(3))] {
+        let mut solo = patient();
+        dial(&mut solo, 1, 5);
+        let reply = AnnounceReply {
+            peers: addresses(100, 10),
+            known_peers: Some(known),
+            last: Some(3),
+            ..Default::default()
+        };
+        answer_first(&mut solo, reply);
+        let said = wait_answered(&mut solo, 300, &AnnounceReply::default());
+        assert_eq!(said[0].1.last, last, "{known} known");
+    }
+}
+
+#[test]
+fn case_94_a_refusal_is_said_and_changes_nothing_and_a_warning_is_said_and_the_rest_used() {
+    let mut solo = patient();
+    let tag = announces(&solo.first)[0].0;
+    let refusal = TrackerError::new(TrackerErrorKind::Refused, "not your tracker");
+    let out = solo.feed(Input::Announced { tag, result: Err(refusal) });
+    assert!(out.iter().any(|output| matches!(
+        output,
+        Output::Event(Event::AnnounceReply { error: Some(error), .. }) if error == "not your tracker"
+    )));
+    assert_eq!(solo.engine.status(solo.now).tracker_trouble.as_deref(), Some("not your tracker"));
+    let warning =
+        AnnounceReply { warning: Some("be quick".to_owned()), peers: addresses(1, 2), ..Default::default() };
+    solo.now = Instant::from_secs(300);
+    let tag = announces(&solo.feed(Input::Wakeup))[0].0;
+    assert_eq!(dialled(&answer(&mut solo, tag, warning)).len(), 2);
+    assert_eq!(solo.engine.status(solo.now).tracker_trouble.as_deref(), Some("be quick"));
+}
+
+#[test]
+fn case_95_a_late_answer_does_not_count_and_one_lost_announce_is_no_news() {
+    let mut solo = patient();
+    answer_first(&mut solo, AnnounceReply::default());
+    let trouble = |solo: &mut Solo| solo.engine.status(solo.now).tracker_trouble;
+    let out = solo.wait_secs(361);
+    let tag = announces(&out)[0].0;
+    assert_eq!(trouble(&mut solo), None, "the first after a success");
+    let late = AnnounceReply { peers: addresses(1, 3), ..Default::default() };
+    assert!(dialled(&answer(&mut solo, tag, late)).is_empty());
+
+    // Busy at the time of the second time-out: still no news.
+    let (a, mut asked) = solo.connect_open(200, &(0..40).collect::<Vec<_>>());
+    solo.wait_secs(298);
+    for _ in 0..10 {
+        let out = solo.send_block(a, asked.remove(0));
+        asked.extend(crate::common::solo::requests(&out, a));
+    }
+    assert!(solo.engine.status(solo.now).download_rate > 5000);
+    solo.wait_secs(2);
+    assert_eq!(trouble(&mut solo), None);
+    // Idle at the third.
+    solo.wait_secs(300);
+    assert!(trouble(&mut solo).is_some());
+}
+
+#[test]
+fn case_96_the_trackers_least_interval_replaces_that_of_the_check() {
+    let mut solo = patient();
+    let reply = AnnounceReply { min_interval: Some(Duration::from_secs(120)), ..Default::default() };
+    answer_first(&mut solo, reply.clone());
+    // The first check is set already.
+    assert_eq!(times(&wait_answered(&mut solo, 600, &reply)), [300.0, 420.0, 540.0]);
+}
+
+#[test]
+fn case_97_completion_is_announced_once_and_stopping_last() {
+    let mut node = patient_node();
+    node.have = PieceSet::new(1);
+    let mut solo = Solo::new(1, node);
+    answer_first(&mut solo, AnnounceReply::default());
+    let (a, _) = solo.connect_open(200, &[0]);
+    solo.send_block(a, block(0, 0));
+    let said = announces(&solo.good(0));
+    assert_eq!(said.len(), 1);
+    assert_eq!((said[0].1.event, said[0].1.left), (Some(AnnounceEvent::Completed), 0));
+    answer(&mut solo, said[0].0, AnnounceReply::default());
+    assert!(announces(&solo.good(0)).is_empty());
+    let out = solo.feed(Input::Stop);
+    let said = announces(&out);
+    assert_eq!(said[0].1.event, Some(AnnounceEvent::Stopped));
+    assert!(!out.iter().any(|output| matches!(output, Output::Stopped)), "it waits a little for the tracker");
+    let out = answer(&mut solo, said[0].0, AnnounceReply::default());
+    assert!(matches!(out[..], [Output::Event(_), Output::Stopped]), "{out:?}");
+
+    let mut complete = Solo::new(1, Node::new(PieceSet::full(1)));
+    answer_first(&mut complete, AnnounceReply::default());
+    let said = wait_answered(&mut complete, 600, &AnnounceReply::default());
+    assert!(said.iter().all(|(_, announce)| announce.event.is_none()));
+}
+
+#[test]
+fn the_end_of_a_run_waits_for_a_tracker_but_not_for_long() {
+    let mut solo = patient();
+    assert_eq!(announces(&solo.feed(Input::Stop)).len(), 1);
+    let out = solo.wait_timed(Duration::from_secs(60));
+    assert!(matches!(out[..], [(at, Output::Stopped)] if at <= Instant::from_secs(5)), "{out:?}");
+}
+
+#[test]
+fn case_98_peers_are_dialled_at_once_in_the_order_received() {
+    let mut solo = patient();
+    let peers = addresses(1, 5);
+    let expected: Vec<SocketAddr> = peers.iter().map(|peer| peer.address).collect();
+    let out = answer_first(&mut solo, AnnounceReply { peers, ..Default::default() });
+    assert_eq!(dialled(&out).into_iter().map(|(_, address)| address).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn case_99_the_tracker_that_answers_is_the_first_next_time() {
+    let mut node = patient_node();
+    node.settings.announce.multitracker = true;
+    let mut solo = Solo::with(1, node, |setup| {
+        setup.trackers =
+            vec![vec!["http://a".to_owned(), "http://b".to_owned()], vec!["http://c".to_owned()]];
+    });
+    let asked = |out: &[Output]| {
+        out.iter().find_map(|output| match output {
+            Output::Announce { tag, target: Target::Url(url), .. } => Some((*tag, url.clone())),
+            _ => None,
+        })
+    };
+    let down = || Err(TrackerError::new(TrackerErrorKind::Unreachable, "down"));
+    let (tag, first) = asked(&solo.first).unwrap();
+    let (tag, second) = asked(&solo.feed(Input::Announced { tag, result: down() })).unwrap();
+    assert_ne!(first, second);
+    assert_ne!(second, "http://c", "tier by tier");
+    answer(&mut solo, tag, AnnounceReply::default());
+    solo.now = Instant::from_secs(300);
+    let (tag, again) = asked(&solo.feed(Input::Wakeup)).unwrap();
+    assert_eq!(again, second);
+    let (tag, next) = asked(&solo.feed(Input::Announced { tag, result: down() })).unwrap();
+    assert_eq!(next, first);
+    let (_, last) = asked(&solo.feed(Input::Announced { tag, result: down() })).unwrap();
+    assert_eq!(last, "http://c");
+}
