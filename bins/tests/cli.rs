@@ -132,6 +132,8 @@ fn the_demo_runs_through_any_profile() {
         let summary: Value = serde_json::from_str(&summary).unwrap();
         assert_eq!(summary["complete"], true, "{arguments:?}");
         assert_eq!(summary["bytes_have"], 64 << 20);
+        // One request that is never answered costs a snub time.
+        assert!(summary["elapsed_s"].as_f64().unwrap() < 25.0, "{arguments:?}: {summary}");
     }
 }
 
@@ -305,6 +307,27 @@ fn what_is_not_complete_ends_with_1_and_kill_with_143() {
     let (status, out) = waiting.end();
     assert_eq!(status.code(), Some(143));
     assert_eq!(out.lines().count(), 1);
+}
+
+#[test]
+fn ctrl_c_twice_ends_at_once() {
+    let folder = TempDir::new().unwrap();
+    let torrent = make_torrent(folder.path(), 100_000);
+    let state = folder.path().join("state");
+    // It takes connections and says nothing: the stopped announce waits for it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tracker = format!("http://{}/announce", silent.local_addr().unwrap());
+    let options = ["--state", state.to_str().unwrap(), "--listen", "127.0.0.1:0", "--json"];
+    let mut running = Background::start(&[&options[..], &["--tracker", &tracker, &torrent]].concat());
+    let (mut connection, _) = silent.accept().unwrap();
+    let mut request = [0; 4];
+    connection.read_exact(&mut request).unwrap();
+    assert_eq!(&request, b"GET ");
+    running.signal("-INT");
+    running.wait_for("once more to end at once");
+    running.signal("-INT");
+    let (status, out) = running.end();
+    assert_eq!((status.code(), out.as_str()), (Some(130), ""));
 }
 
 #[test]

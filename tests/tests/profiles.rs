@@ -281,7 +281,7 @@ fn keys_of_the_engine() {
     );
     refused_with(
         "[display]\n\"a\\u001b\\n\" = 1",
-        r"p.toml:10:1: unknown field `a\u{1b}\n`, expected `interval` or `report-hash-failures`",
+        r"p.toml:10:1: unknown field `a\u{1b}\u{a}`, expected `interval` or `report-hash-failures`",
     );
 }
 

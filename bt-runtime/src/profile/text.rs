@@ -7,6 +7,8 @@ use bt_api::plugin::nearest;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::escape::escape;
+
 /// Why a profile cannot be used: one line that says where, what was found and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileError {
@@ -28,7 +30,7 @@ struct Excerpt {
 impl ProfileError {
     /// An error at no place in a text.
     pub(super) fn new(message: &str) -> Self {
-        Self { line: printable(message), excerpt: None }
+        Self { line: escape(message).into_owned(), excerpt: None }
     }
 
     /// The one line, and below it the line at fault with a mark under what is wrong.
@@ -175,7 +177,7 @@ impl<'a> Source<'a> {
         let line = self.text[line_start..line_end].trim_end().replace(char::is_control, " ");
         let place = format!("{}:{number}:{}", self.file, before + 1);
         ProfileError {
-            line: printable(&format!("{place}: {message}")),
+            line: escape(&format!("{place}: {message}")).into_owned(),
             excerpt: Some(Excerpt { line, before, length }),
         }
     }
@@ -202,15 +204,6 @@ fn with_nearest(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let meant = quoted.next().and_then(|found| nearest(found, quoted));
     meant.map_or_else(|| message.to_owned(), |meant| format!("{message}; did you mean `{meant}`?"))
-}
-
-/// One line without control characters, whatever a profile holds.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }
 
 #[cfg(test)]
