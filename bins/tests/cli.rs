@@ -302,7 +302,7 @@ fn what_is_not_complete_ends_with_1_and_kill_with_143() {
     assert_eq!(summary["bytes_total"], 100_000);
 
     let mut waiting = Background::start(&[&common[..], &[&torrent]].concat());
-    waiting.wait_for("nothing moves: no peers");
+    waiting.wait_for("stalled: no peers");
     waiting.signal("-TERM");
     let (status, out) = waiting.end();
     assert_eq!(status.code(), Some(143));

@@ -13,7 +13,7 @@ use crate::net::{Phase, Progress};
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Longer names leave no room for figures.
-const MAX_NAME: usize = 32;
+const MAX_NAME: usize = 24;
 
 /// Shows a person how torrents come along.
 pub(super) struct Display {
@@ -34,7 +34,7 @@ impl Display {
             Kind::Quiet
         } else if stderr().is_terminal() {
             let all = MultiProgress::new();
-            let style = ProgressStyle::with_template("{bar:20} {wide_msg}");
+            let style = ProgressStyle::with_template("{bar:10} {wide_msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = |_| all.add(ProgressBar::new(1).with_style(style.clone()));
             let bars = names.iter().map(bar).collect();
@@ -143,13 +143,13 @@ fn describe_running(status: &Status) -> String {
     if let Some(left) = status.time_left.filter(|_| !status.complete) {
         text += &format!(", {} left", HumanDuration(left));
     }
-    if let Some(stall) = &status.stall {
-        text += &format!("; nothing moves: {}", escape(&stall.to_string()));
-    }
-    if let Some(trouble) = &status.tracker_trouble {
-        text += &format!("; tracker: {}", escape(trouble));
-    }
-    text
+    let trouble = status.tracker_trouble.as_ref().map(|trouble| format!("tracker: {}", escape(trouble)));
+    // Why nothing moves comes first: a narrow terminal cuts off the end of the line.
+    let parts = match &status.stall {
+        Some(stall) => [Some(format!("stalled: {}", escape(&stall.to_string()))), trouble, Some(text)],
+        None => [Some(text), trouble, None],
+    };
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -190,8 +190,8 @@ mod tests {
         };
         assert_eq!(
             running(status),
-            "0.0 % of 10 B, down 0 B/s, up 0 B/s, 0 peers; nothing moves: all peers choke us; \
-             tracker: go\\u{1b}[2Jaway"
+            "stalled: all peers choke us; tracker: go\\u{1b}[2Jaway; \
+             0.0 % of 10 B, down 0 B/s, up 0 B/s, 0 peers"
         );
         assert_eq!(short_name("a\nb"), "a\\u{a}b");
         assert_eq!(short_name(&"x".repeat(40)).chars().count(), MAX_NAME);
