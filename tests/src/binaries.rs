@@ -1,0 +1,47 @@
+//! The binaries of this workspace, built once a test process, as they are in its own profile.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A command that runs `bt-run`.
+pub fn bt_run() -> Command {
+    Command::new(path("bt-run"))
+}
+
+/// A command that runs `bt-torrent`.
+pub fn bt_torrent() -> Command {
+    Command::new(path("bt-torrent"))
+}
+
+/// Where a binary lies. Cargo builds binaries for the tests of their own package only, so it is asked here; when
+/// there is nothing to do that takes a moment.
+fn path(name: &str) -> &'static PathBuf {
+    static PATHS: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    PATHS.get_or_init(build).get(name).unwrap_or_else(|| panic!("bt-bins has no binary {name}"))
+}
+
+fn build() -> BTreeMap<String, PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "-p", "bt-bins", "--bins", "--message-format", "json"]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    // The target folder of this test, wherever it was asked to be.
+    let test = env::current_exe().expect("a running test has a path");
+    if let Some(target) = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()) {
+        cargo.arg("--target-dir").arg(target);
+    }
+    let output = cargo.output().expect("cargo starts");
+    assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let executable = |message: serde_json::Value| {
+        let path = PathBuf::from(message["executable"].as_str()?);
+        Some((message["target"]["name"].as_str()?.to_owned(), path))
+    };
+    messages.filter_map(executable).collect()
+}

@@ -1,0 +1,81 @@
+//! One run of `bt-run`, its summary and its event log.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::binaries;
+use crate::process::{Process, free_port};
+
+/// `bt-run` with the profile `mainline`, to be started.
+pub struct BtRun {
+    command: Command,
+    name: String,
+    folder: PathBuf,
+    addr: SocketAddr,
+}
+
+impl BtRun {
+    /// A run of `torrent` into `output`, which listens at a port of its own. Its resume files, its log and its
+    /// events are in `folder`, under `name`: two runs of one name resume each other.
+    pub fn new(name: &str, torrent: &Path, output: &Path, folder: &Path) -> Self {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let mut command = binaries::bt_run();
+        command.args(["--profile", "mainline.toml", "--json", "--quiet", "--listen", &addr.to_string()]);
+        command.arg("--output").arg(output).arg("--state").arg(folder.join(format!("{name}.state")));
+        command.arg("--events").arg(folder.join(format!("{name}.events"))).arg(torrent);
+        Self { command, name: name.to_owned(), folder: folder.to_owned(), addr }
+    }
+
+    /// With further arguments.
+    pub fn with<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Ended once it is complete.
+    pub fn until_complete(self) -> Self {
+        self.with(["--stop-when", "complete"])
+    }
+
+    /// With peers to connect to.
+    pub fn peers(self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        peers.into_iter().fold(self, |run, peer| run.with(["--peer", &peer.to_string()]))
+    }
+
+    /// Where it will listen.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Process {
+        Process::start(&self.name, &self.folder, &mut self.command)
+    }
+}
+
+/// The summary that `--json` put on standard output.
+pub fn summary(process: &Process) -> Value {
+    let output = process.output();
+    let line = output.lines().next().unwrap_or_else(|| panic!("no summary: {}", process.story()));
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+}
+
+/// The events of the last run of `name`. A run that was killed may leave half a line at the end.
+pub fn events(name: &str, folder: &Path) -> Vec<Value> {
+    let text = fs::read(folder.join(format!("{name}.events"))).expect("the event log is there");
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let mut events: Vec<Value> = lines
+        .map(|line| serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error} in an event")))
+        .collect();
+    assert_eq!(events.remove(0)["schema"], 1, "the header comes first");
+    events
+}
+
+/// The sum of a field of all summaries or events.
+pub fn sum<'a>(values: impl IntoIterator<Item = &'a Value>, field: &str) -> u64 {
+    values.into_iter().map(|value| value[field].as_u64().unwrap_or_else(|| panic!("no {field}: {value}"))).sum()
+}

@@ -1,0 +1,196 @@
+//! Ended in the middle, in whatever way, `bt-run` goes on where it was: nothing verified is fetched again.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bt_tests::bt_run::{BtRun, summary};
+use bt_tests::content::{Content, SplitMix, Torrent};
+use bt_tests::probe;
+use bt_tests::process::{Process, SOON, listens};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// How long one download may take; a few seconds are usual.
+const LIMIT: Duration = Duration::from_secs(120);
+
+const PIECE: u64 = 256 << 10;
+
+/// What one end in the middle may cost: the pieces that are not whole yet, and those whose writing was under way.
+const LOSS: u64 = 4 * PIECE;
+
+/// A torrent of one file, and folders for one who downloads it.
+struct Place {
+    content: Content,
+    torrent: Torrent,
+    output: PathBuf,
+    dir: TempDir,
+}
+
+impl Place {
+    fn new(length: u64) -> Self {
+        let dir = TempDir::new().unwrap();
+        let content = Content::file("file.bin", length, 3);
+        // Nobody listens there: peers are named on the command line.
+        let torrent = content.torrent("http://127.0.0.1:9/announce", "256 KiB", dir.path().join("x.torrent"));
+        let output = dir.path().join("output");
+        fs::create_dir(&output).unwrap();
+        Self { content, torrent, output, dir }
+    }
+
+    /// Somebody who has everything and gives it slowly enough to be interrupted.
+    fn seeder(&self, limit: &str) -> (Process, SocketAddr) {
+        let run = BtRun::new("seeder", &self.torrent.file, self.content.folder(), self.dir.path());
+        let (addr, limit) = (run.addr(), format!("net.upload-limit={limit}"));
+        let mut process = run.with(["--set", &limit]).start();
+        process.until("the seeder listens", SOON, || listens(addr).then_some(()));
+        (process, addr)
+    }
+
+    /// The one who downloads: the same one in every run.
+    fn leecher(&self) -> BtRun {
+        BtRun::new("leecher", &self.torrent.file, &self.output, self.dir.path())
+    }
+
+    fn target(&self) -> PathBuf {
+        self.output.join("file.bin")
+    }
+
+    fn copy_all(&self) {
+        fs::copy(self.content.path(), self.target()).unwrap();
+    }
+
+    /// Waits until whoever listens at `addr` shows every piece.
+    fn wait_until_all_shown(&self, process: &mut Process, addr: SocketAddr) {
+        let pieces = self.torrent.metainfo.layout.piece_count();
+        process.until("every piece is shown", SOON, || {
+            let bits = probe::bitfield(addr, self.torrent.info_hash()).ok()?;
+            (bits.iter().map(|byte| byte.count_ones()).sum::<u32>() == pieces).then_some(())
+        });
+    }
+}
+
+/// Waits until so many bytes of a sparse file are there.
+fn wait_until_written(process: &mut Process, path: &Path, bytes: u64) {
+    let written = || fs::metadata(path).is_ok_and(|file| file.blocks() * 512 >= bytes);
+    process.until(&format!("{bytes} bytes are written"), LIMIT, || written().then_some(()));
+}
+
+/// How many bytes a process has asked the system to read so far.
+fn bytes_read(process: &Process) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", process.id())).unwrap();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    read.parse().unwrap()
+}
+
+fn flip_byte(path: &Path, at: u64) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[!byte[0]], at).unwrap();
+}
+
+#[test]
+fn ctrl_c_and_on_again() {
+    let size = 24 << 20;
+    let place = Place::new(size);
+    let (_seeder, addr) = place.seeder("6 MiB/s");
+    let mut first = place.leecher().peers([addr]).start();
+    wait_until_written(&mut first, &place.target(), size / 3);
+    first.signal(Signal::INT);
+    assert_eq!(first.exit_code(SOON), 130, "{}", first.story());
+    let first = summary(&first);
+    assert_eq!(first["complete"], false);
+    assert!(first["bytes_have"].as_u64().unwrap() >= size / 4, "{first}");
+
+    let mut second = place.leecher().peers([addr]).until_complete().start();
+    assert_eq!(second.exit_code(LIMIT), 0, "{}", second.story());
+    place.content.assert_same(&place.output);
+    let second = summary(&second);
+    let downloaded = first["downloaded"].as_u64().unwrap() + second["downloaded"].as_u64().unwrap();
+    assert!((size..=size + LOSS).contains(&downloaded), "{downloaded} of {size}: {first}, {second}");
+}
+
+#[test]
+fn kill_9_and_on_again() {
+    let size = 40 << 20;
+    let rounds = 4;
+    let place = Place::new(size);
+    let (mut seeder, addr) = place.seeder("8 MiB/s");
+    let mut chance = SplitMix(11);
+    for round in 1..=rounds {
+        let mut leecher = place.leecher().peers([addr]).start();
+        let bytes = size * round / (rounds + 2) + chance.next() % (size / (rounds + 2));
+        wait_until_written(&mut leecher, &place.target(), bytes);
+        leecher.signal(Signal::KILL);
+        leecher.wait(SOON);
+    }
+    let mut leecher = place.leecher().peers([addr]).until_complete().start();
+    assert_eq!(leecher.exit_code(LIMIT), 0, "{}", leecher.story());
+    place.content.assert_same(&place.output);
+
+    // Who was killed cannot tell what it fetched, but who sent it can.
+    seeder.signal(Signal::TERM);
+    assert_eq!(seeder.exit_code(SOON), 143, "{}", seeder.story());
+    let uploaded = summary(&seeder)["uploaded"].as_u64().unwrap();
+    assert!((size..=size + rounds * LOSS).contains(&uploaded), "{uploaded} of {size}");
+}
+
+#[test]
+fn data_that_is_there_is_checked() {
+    let place = Place::new(16 << 20);
+    place.copy_all();
+    for piece in [5, 40] {
+        flip_byte(&place.target(), piece * PIECE + 77);
+    }
+    let (_seeder, addr) = place.seeder("unlimited");
+    let mut leecher = place.leecher().peers([addr]).until_complete().start();
+    assert_eq!(leecher.exit_code(LIMIT), 0, "{}", leecher.story());
+    place.content.assert_same(&place.output);
+    assert_eq!(summary(&leecher)["downloaded"], 2 * PIECE, "{}", leecher.story());
+}
+
+#[test]
+fn a_valid_resume_file_spares_the_check() {
+    let size = 32 << 20;
+    let place = Place::new(size);
+    place.copy_all();
+    let read = |arguments: &[&'static str]| {
+        let run = place.leecher().with(arguments.iter().copied());
+        let addr = run.addr();
+        let mut process = run.start();
+        place.wait_until_all_shown(&mut process, addr);
+        let read = bytes_read(&process);
+        process.signal(Signal::INT);
+        assert_eq!(process.exit_code(SOON), 130, "{}", process.story());
+        assert_eq!(summary(&process)["complete"], true);
+        read
+    };
+    let first = read(&[]);
+    assert!(first >= size, "the first run checks everything: {first} bytes read");
+    let second = read(&[]);
+    assert!(second < size / 4, "the second one believes what was saved: {second} bytes read");
+    let third = read(&["--check"]);
+    assert!(third >= size, "unless it is told to check: {third} bytes read");
+}
+
+#[test]
+fn what_changed_since_it_was_saved_is_checked_again() {
+    let place = Place::new(8 << 20);
+    place.copy_all();
+    let run = place.leecher();
+    let addr = run.addr();
+    let mut first = run.start();
+    place.wait_until_all_shown(&mut first, addr);
+    first.signal(Signal::TERM);
+    assert_eq!(first.exit_code(SOON), 143, "{}", first.story());
+
+    flip_byte(&place.target(), 9 * PIECE);
+    let (_seeder, addr) = place.seeder("unlimited");
+    let mut second = place.leecher().peers([addr]).until_complete().start();
+    assert_eq!(second.exit_code(LIMIT), 0, "{}", second.story());
+    place.content.assert_same(&place.output);
+    assert_eq!(summary(&second)["downloaded"], PIECE, "{}", second.story());
+}
