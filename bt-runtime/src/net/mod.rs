@@ -219,7 +219,8 @@ impl Session {
         let task = Task {
             shared: self.shared.clone(),
             board,
-            peer_id: peer_id::peer_id(self.seed, node),
+            // The port is part of it: two clients with one seed on a machine are not one client.
+            peer_id: peer_id::peer_id(self.seed, node << 16 | u64::from(self.address.port())),
             port: self.address.port(),
             seed: self.seed,
             notes,

@@ -12,7 +12,7 @@ pub(crate) fn fresh_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
-/// The peer id of a run of `seed`, for the torrent that is number `node` in its process.
+/// The peer id of a run of `seed`, for the torrent and client that `node` tells apart.
 pub(crate) fn peer_id(seed: u64, node: u64) -> PeerId {
     let mut rng = rng::stream(seed, node, "peer-id");
     let mut id = [0; 20];
