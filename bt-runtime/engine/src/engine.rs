@@ -70,6 +70,9 @@ pub struct EngineSetup {
     pub log: bool,
 }
 
+/// After so long without a block that was asked for, a user is told.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// One torrent of one client, as a state machine.
 ///
 /// Feed [`handle`](Self::handle), then drain [`poll_output`](Self::poll_output) until it is empty; when
@@ -312,12 +315,12 @@ impl Engine {
             upload_rate: self.uplink.rate(now),
             time_left: if self.own.is_seed { None } else { self.time_left.time_left(now) },
             endgame: self.endgame && !self.own.is_seed,
-            stall: self.stall(),
+            stall: self.stall(now),
             tracker_trouble: self.announcer.trouble(),
         }
     }
 
-    fn stall(&self) -> Option<Stall> {
+    fn stall(&self, now: Instant) -> Option<Stall> {
         if let Some(stall) = self.trouble.stall() {
             return Some(stall);
         }
@@ -328,7 +331,10 @@ impl Engine {
             return Some(if self.peers.pending() > 0 { Stall::Dialing } else { Stall::NoPeers });
         }
         if self.facts.iter().any(|peer| peer.requested > 0) {
-            return None;
+            let asked = self.connections.iter().filter_map(|connection| connection.active.first());
+            let received = self.facts.iter().filter_map(|facts| facts.last_received);
+            let latest = asked.map(|active| active.at).chain(received).max().unwrap_or(now);
+            return (now.since(latest) > PATIENCE).then_some(Stall::NothingComes);
         }
         if !self.facts.iter().any(|peer| peer.am_interested) {
             return Some(Stall::NothingToGet);

@@ -54,6 +54,8 @@ pub enum Stall {
     NothingToGet,
     /// Peers have what we want, and all of them choke us.
     AllChoke,
+    /// Peers were asked for blocks, and have sent none for a while.
+    NothingComes,
     /// The store failed; it is tried again by itself.
     Store {
         /// How.
@@ -70,6 +72,7 @@ impl std::fmt::Display for Stall {
             Self::Dialing => f.write_str("connecting to peers"),
             Self::NothingToGet => f.write_str("no connected peer has what is missing"),
             Self::AllChoke => f.write_str("all peers choke us"),
+            Self::NothingComes => f.write_str("peers do not send what they were asked for"),
             Self::Store { kind: StorageErrorKind::Full, message } => {
                 write!(f, "disk full, trying again: {message}")
             }

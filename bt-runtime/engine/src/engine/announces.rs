@@ -40,6 +40,8 @@ pub(super) struct Announcer {
     under_way: Option<UnderWay>,
     /// An event that waits until the announce under way is over.
     waiting: Option<AnnounceEvent>,
+    /// No announce may take longer than to here: the end of the run waits for the last one.
+    stop_by: Instant,
     /// When the check comes, and how far checks are apart (RR-9).
     check: Instant,
     check_interval: Duration,
@@ -92,6 +94,7 @@ impl Announcer {
             next_tag: 0,
             under_way: None,
             waiting: None,
+            stop_by: Instant::NEVER,
             check: Instant::NEVER,
             check_interval: settings.announce.check_interval.get(),
             last_announce: Instant::ZERO,
@@ -150,10 +153,8 @@ impl Engine {
     pub(super) fn announce_stopped(&mut self) {
         self.announcer.under_way = None;
         self.announcer.waiting = None;
+        self.announcer.stop_by = self.now + STOP_TIMEOUT;
         self.announce(Some(AnnounceEvent::Stopped));
-        if let Some(announce) = &mut self.announcer.under_way {
-            announce.deadline = self.now + STOP_TIMEOUT;
-        }
     }
 
     fn announce(&mut self, event: Option<AnnounceEvent>) {
@@ -171,7 +172,7 @@ impl Engine {
     fn announce_to(&mut self, tier: usize, place: usize, event: Option<AnnounceEvent>) {
         let url = self.announcer.tiers[tier][place].clone();
         let tag = self.announcer.tag();
-        let deadline = self.now + self.settings.announce.timeout.get();
+        let deadline = (self.now + self.settings.announce.timeout.get()).min(self.announcer.stop_by);
         self.announcer.under_way = Some(UnderWay { tag, event, tier, place, deadline });
         self.announcer.last_announce = self.now;
         let announce = self.what_to_say(Some(&url), event);
@@ -275,15 +276,12 @@ impl Engine {
     }
 
     fn try_next_tracker(&mut self, failed: &UnderWay) -> bool {
-        if self.phase != super::Phase::Running {
-            return false;
-        }
         let (tier, place) = if failed.place + 1 < self.announcer.tiers[failed.tier].len() {
             (failed.tier, failed.place + 1)
         } else {
             (failed.tier + 1, 0)
         };
-        if tier >= self.announcer.tiers.len() {
+        if tier >= self.announcer.tiers.len() || self.announcer.stop_by <= self.now {
             return false;
         }
         self.announce_to(tier, place, failed.event);

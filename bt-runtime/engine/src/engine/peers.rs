@@ -55,6 +55,7 @@ pub(super) struct Active {
 }
 
 /// A connection without a complete handshake.
+#[derive(Clone, Copy)]
 struct Pending {
     address: SocketAddr,
     incoming: bool,
@@ -225,7 +226,7 @@ impl Engine {
     }
 
     pub(super) fn handshake(&mut self, peer: PeerKey, id: PeerId) {
-        let Some(pending) = self.peers.pending.remove(&peer) else { return };
+        let Some(&pending) = self.peers.pending.get(&peer) else { return };
         let refusal = match pending.expected {
             Some(expected) if expected != id => Some(CloseReason::UnexpectedId),
             _ if id == self.peers.id => Some(CloseReason::Myself),
@@ -236,6 +237,8 @@ impl Engine {
             }
             _ => None,
         };
+        // Only now, since it counts as a connection while another may be closed in its favour.
+        self.peers.pending.remove(&peer);
         if !pending.incoming {
             self.event(|_| Event::PeerConnected { peer: peer.0, addr: pending.address, incoming: false });
         }

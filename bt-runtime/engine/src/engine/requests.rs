@@ -266,6 +266,8 @@ impl Engine {
             }
         }
         if arrival.piece_is_full {
+            // In endgame it may have been all that we wanted of others.
+            self.connections.iter_mut().for_each(|connection| connection.unsettled |= self.endgame);
             self.finish(block.piece);
         }
         self.notice_choke(PeerEvent::Received(peer, block.length));
