@@ -395,13 +395,18 @@ impl Engine {
         self.watch_trackers();
     }
 
-    /// Does what the last input made due. Each step can make a later one due, and none an earlier one but
-    /// requests, which end because blocks do.
+    /// Does what the last input made due. No step makes an earlier one due, but that serving closes whoever
+    /// asked for what is not there, for which the policy may want a round.
     fn settle(&mut self) {
+        loop {
+            self.settle_rounds();
+            self.serve();
+            if !self.rounds.wanted {
+                break;
+            }
+        }
         self.settle_requests();
         self.settle_interest();
-        self.settle_rounds();
-        self.serve();
         let died = self.choke.died.take().or_else(|| self.picker.died.take());
         if let Some(message) = died {
             self.fail(message);
