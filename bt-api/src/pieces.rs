@@ -31,6 +31,9 @@ struct Availability {
 }
 
 impl Availability {
+    /// Room for so many pieces is kept by a level that is nearly empty.
+    const KEPT: usize = 16;
+
     fn new(have: &PieceSet, rng: &mut dyn Rng) -> Self {
         let mut missing: Vec<PieceIndex> = have.missing().collect();
         rng::shuffle(rng, &mut missing);
@@ -47,6 +50,10 @@ impl Availability {
         level.swap_remove(place);
         if let Some(moved) = level.get(place) {
             self.places[moved.as_usize()] = place as u32;
+        }
+        // There is a level for each number of peers: those that emptied must not keep the memory of all pieces.
+        if level.capacity() > Self::KEPT && level.len() < level.capacity() / 4 {
+            level.shrink_to(level.len() * 2);
         }
     }
 
