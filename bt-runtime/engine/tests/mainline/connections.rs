@@ -168,3 +168,17 @@ fn a_handshake_that_does_not_come_is_given_up() {
     assert!(solo.handshake(dialled, 1).is_empty());
     assert!(solo.send_block(dialled, block(0, 0)).iter().all(|out| matches!(out, Output::Drop { .. })));
 }
+
+#[test]
+fn a_connection_that_replaces_another_counts_when_the_next_is_dialled() {
+    let mut node = Node::new(PieceSet::new(50));
+    node.settings.peers.max_initiate = 1;
+    let mut solo = Solo::new(1, node);
+    let (out, _) = tell(&mut solo, 9, None)[0];
+    assert!(tell(&mut solo, 10, None).is_empty(), "a spare");
+    solo.handshake(out, 255);
+    let (back, _) = solo.incoming(9);
+    let replaced = solo.handshake(back, 255);
+    assert_eq!(closes(&replaced), [(out, CloseReason::Duplicate)]);
+    assert!(dialled(&replaced).is_empty());
+}

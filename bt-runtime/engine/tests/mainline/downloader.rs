@@ -7,6 +7,7 @@ use bt_engine::settings::BacklogMode;
 use bt_engine::wire::Message;
 use bt_engine::{CloseReason, Event, Output};
 
+use crate::common::everyone::Everyone;
 use crate::common::solo::{Solo, block, closes, requests, sent, set};
 use crate::common::{BLOCK, Node};
 
@@ -233,4 +234,40 @@ fn case_113_the_backlog_follows_the_rate() {
         }
         assert_eq!(requested(&solo, a), expected, "after {blocks_in} blocks");
     }
+}
+
+#[test]
+fn in_endgame_the_last_block_of_a_piece_ends_the_interest_of_its_other_holders() {
+    let mut solo = leecher(1, 2);
+    let (a, asked) = solo.connect_open(1, &[0]);
+    let b = solo.connect(2, &[0]);
+    assert!(solo.engine.swarm().peer(b).unwrap().am_interested);
+    assert!(interest(&solo.send_block(a, asked[0]), b).is_empty());
+    assert_eq!(interest(&solo.send_block(a, asked[1]), b), [Message::NotInterested]);
+}
+
+#[test]
+fn blocks_of_a_peer_that_is_closed_while_it_is_served_are_asked_of_others_at_once() {
+    // Piece 1 is out of reach, so that no endgame begins; piece 2 is what we have.
+    let node = Node { choke: Everyone::boxed(), ..Node::new(set(3, &[2])) };
+    let mut solo = Solo::new(4, node);
+    let (a, asked) = solo.connect_open(1, &[0]);
+    let (b, none) = solo.connect_open(2, &[0]);
+    assert_eq!((asked.len(), none.len()), (4, 0));
+    solo.say(a, Message::Interested);
+    let past_the_end = BlockRef { length: BLOCK + 1, ..block(2, 3) };
+    let out = solo.say(a, Message::Request(past_the_end));
+    assert_eq!(closes(&out), [(a, CloseReason::BadRequest)]);
+    assert_eq!(requests(&out, b).len(), 4);
+}
+
+#[test]
+fn an_answer_about_a_piece_that_is_not_whole_means_nothing() {
+    let mut solo = leecher(2, 2);
+    let (a, asked) = solo.connect_open(1, &[0]);
+    assert!(solo.good(0).is_empty() && solo.bad(0).is_empty() && solo.good(1).is_empty());
+    asked.iter().for_each(|&block| drop(solo.send_block(a, block)));
+    assert_eq!(requests(&solo.bad(0), a), asked);
+    assert!(solo.bad(0).is_empty(), "a second answer");
+    assert_eq!(requested(&solo, a), 2);
 }
