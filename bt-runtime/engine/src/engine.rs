@@ -33,7 +33,7 @@ use crate::wire::Message;
 use announces::Announcer;
 use chokes::ChokeRounds;
 use guard::Guard;
-use peers::{Connection, Peers};
+use peers::{Connection, Due, Peers};
 use pieces::Trouble;
 use plugged::Plugged;
 use uploads::Uplink;
@@ -86,9 +86,10 @@ pub struct Engine {
     outputs: VecDeque<Output>,
 
     own: OwnFacts,
-    /// What policies see of each connected peer, by key; `connections` and `queues` run parallel to it.
+    /// What policies see of each connected peer, by key; `connections`, `due` and `queues` run parallel to it.
     facts: Vec<PeerFacts>,
     connections: Vec<Connection>,
+    due: Vec<Due>,
     queues: Vec<RequestQueue>,
     peers: Peers,
 
@@ -150,6 +151,7 @@ impl Engine {
             outputs: VecDeque::new(),
             facts: Vec::new(),
             connections: Vec::new(),
+            due: Vec::new(),
             queues: Vec::new(),
             peers: Peers::new(setup.peer_id),
             time_left: TimeLeft::new(pieces.left()),

@@ -28,12 +28,6 @@ pub(super) struct Connection {
     pub(super) shown: Option<PieceSet>,
     /// How many of its pieces have an open block: then it interests us.
     pub(super) useful: u32,
-    /// Whether its interest is to be looked at again.
-    pub(super) unsettled: bool,
-    /// Whether it may have room for requests.
-    pub(super) hungry: bool,
-    /// Whether the policy asked for nothing although something was useful.
-    pub(super) held_off: bool,
     pub(super) share: Share,
     /// Blocks on their way into its socket.
     pub(super) in_flight: u32,
@@ -45,6 +39,18 @@ pub(super) struct Connection {
     pub(super) snub_told: bool,
     /// Whether its requests were given to others, and it has sent nothing since.
     pub(super) stalled: bool,
+}
+
+/// What is to be done about a connected peer at the end of an input; apart from the rest, and small, because all
+/// of them are looked at each time.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Due {
+    /// Its interest is to be looked at again.
+    pub(super) unsettled: bool,
+    /// It may have room for requests.
+    pub(super) hungry: bool,
+    /// The policy asked for nothing although something was useful: it may do so when something changed.
+    pub(super) held_off: bool,
 }
 
 /// A request of ours under way.
@@ -264,9 +270,6 @@ impl Engine {
             last_read: self.now,
             shown: None,
             useful: 0,
-            unsettled: false,
-            hungry: false,
-            held_off: false,
             share: Share::Equal,
             in_flight: 0,
             next_allowed: Instant::ZERO,
@@ -275,6 +278,7 @@ impl Engine {
             stalled: false,
         };
         self.connections.insert(at, connection);
+        self.due.insert(at, Due::default());
         self.queues.insert(at, RequestQueue { peer, ready: true, requests: Default::default() });
         self.event(|_| Event::Handshake { peer: peer.0, id: id.to_string() });
         self.outputs.push_back(Output::Accept { peer });
@@ -431,12 +435,11 @@ impl Engine {
         if self.close_fellow_seed(at) {
             return;
         }
-        let connection = &mut self.connections[at];
         if self.pieces.is_open(piece) {
-            connection.useful += 1;
-            connection.hungry = true;
+            self.connections[at].useful += 1;
+            self.due[at].hungry = true;
         }
-        connection.unsettled = true;
+        self.due[at].unsettled = true;
         self.advertise(at);
         self.wake_held_off();
     }
@@ -456,7 +459,7 @@ impl Engine {
         }
         let (peer, count) = (facts.key.0, facts.pieces.count());
         self.connections[at].useful = facts.pieces.common(self.pieces.open());
-        self.connections[at].unsettled = true;
+        self.due[at].unsettled = true;
         self.event(|_| Event::Have { peer, dir: Dir::From, piece: None, pieces: Some(count) });
         if !self.close_fellow_seed(at) {
             self.advertise(at);
@@ -499,6 +502,7 @@ impl Engine {
     fn forget_peer(&mut self, at: usize, reason: &CloseReason) {
         let mut facts = self.facts.remove(at);
         let connection = self.connections.remove(at);
+        self.due.remove(at);
         self.queues.remove(at);
         self.log_closed(facts.key, reason);
         for piece in facts.pieces.iter() {
@@ -548,6 +552,7 @@ impl Engine {
         }
         self.facts.clear();
         self.connections.clear();
+        self.due.clear();
         self.queues.clear();
         self.peers.pending.clear();
     }
@@ -614,7 +619,7 @@ impl Engine {
     fn give_up_on(&mut self, at: usize) {
         let active = std::mem::take(&mut self.connections[at].active);
         self.connections[at].stalled = true;
-        self.connections[at].unsettled = true;
+        self.due[at].unsettled = true;
         self.facts[at].requested = 0;
         for request in &active {
             self.send(at, Message::Cancel(request.block));

@@ -101,7 +101,7 @@ impl Engine {
 
     fn complete(&mut self) {
         self.own.is_seed = true;
-        self.connections.iter_mut().for_each(|connection| connection.unsettled = true);
+        self.due.iter_mut().for_each(|due| due.unsettled = true);
         self.event(|engine| Event::Complete {
             downloaded: engine.own.downloaded,
             uploaded: engine.own.uploaded,

@@ -25,7 +25,7 @@ impl Engine {
         let peer = facts.key;
         self.event(|_| Event::Choke { peer: peer.0, dir: Dir::From });
         let active = std::mem::take(&mut self.connections[at].active);
-        self.connections[at].unsettled = true;
+        self.due[at].unsettled = true;
         self.release(peer, active);
         self.notice_choke(PeerEvent::ChokedUs(peer));
     }
@@ -40,7 +40,7 @@ impl Engine {
         facts.peer_unchoked = Some(self.now);
         let peer = facts.key;
         self.event(|_| Event::Unchoke { peer: peer.0, dir: Dir::From, reason: None });
-        self.connections[at].hungry = true;
+        self.due[at].hungry = true;
         self.notice_choke(PeerEvent::UnchokedUs(peer));
     }
 
@@ -78,30 +78,30 @@ impl Engine {
         if is_open == was_open {
             return;
         }
-        for (facts, connection) in self.facts.iter().zip(&mut self.connections) {
+        for ((facts, connection), due) in self.facts.iter().zip(&mut self.connections).zip(&mut self.due) {
             if facts.pieces.contains(piece) {
                 connection.useful = if is_open { connection.useful + 1 } else { connection.useful - 1 };
-                connection.unsettled = true;
+                due.unsettled = true;
             }
         }
     }
 
     /// Something changed that policies which held off may care about.
     pub(super) fn wake_held_off(&mut self) {
-        for connection in &mut self.connections {
-            connection.hungry |= std::mem::take(&mut connection.held_off);
+        for due in &mut self.due {
+            due.hungry |= std::mem::take(&mut due.held_off);
         }
     }
 
     /// Everybody is asked again.
     pub(super) fn requests_may_change(&mut self) {
-        self.connections.iter_mut().for_each(|connection| connection.hungry = true);
+        self.due.iter_mut().for_each(|due| due.hungry = true);
     }
 
     pub(super) fn settle_requests(&mut self) {
         // Asking one can make others hungry only by beginning the endgame, which happens once.
         for at in 0..self.connections.len() {
-            if std::mem::take(&mut self.connections[at].hungry) {
+            if std::mem::take(&mut self.due[at].hungry) {
                 self.ask_for_more(at, None);
             }
         }
@@ -126,7 +126,7 @@ impl Engine {
             let pick = self.picker.call(Pick::Nothing, |policy, rng| policy.pick(now, facts, &view, rng));
             let block = match pick {
                 Pick::Nothing => {
-                    self.connections[at].held_off = true;
+                    self.due[at].held_off = true;
                     break;
                 }
                 Pick::Piece(piece) if view.offers(facts, piece) => self.take_block(at, piece),
@@ -185,7 +185,7 @@ impl Engine {
         self.connections[at].active.push(Active { block, at: self.now });
         let snub_time = self.settings.requests.snub_time.get();
         self.peers.snub_check = self.peers.snub_check.min(self.now + snub_time);
-        self.connections[at].unsettled = true;
+        self.due[at].unsettled = true;
         let facts = &mut self.facts[at];
         facts.requested += 1;
         let (peer, from_seed) = (facts.key, facts.is_seed());
@@ -208,7 +208,7 @@ impl Engine {
             return;
         }
         self.endgame = endgame;
-        self.connections.iter_mut().for_each(|connection| connection.unsettled = true);
+        self.due.iter_mut().for_each(|due| due.unsettled = true);
         if endgame {
             self.trouble.endgame_began = true;
             self.event(|engine| Event::Endgame { missing: engine.pieces.left() });
@@ -267,12 +267,12 @@ impl Engine {
         }
         if arrival.piece_is_full {
             // In endgame it may have been all that we wanted of others.
-            self.connections.iter_mut().for_each(|connection| connection.unsettled |= self.endgame);
+            self.due.iter_mut().for_each(|due| due.unsettled |= self.endgame);
             self.finish(block.piece);
         }
         self.notice_choke(PeerEvent::Received(peer, block.length));
-        self.connections[at].hungry = true;
-        self.connections[at].unsettled = true;
+        self.due[at].hungry = true;
+        self.due[at].unsettled = true;
         if self.endgame {
             self.look_for_endgame();
         }
@@ -307,8 +307,8 @@ impl Engine {
     fn take_back(&mut self, at: usize, block: BlockRef) {
         let connection = &mut self.connections[at];
         connection.active.retain(|active| active.block != block);
-        (connection.hungry, connection.unsettled) = (true, true);
         self.facts[at].requested = connection.active.len() as u32;
+        (self.due[at].hungry, self.due[at].unsettled) = (true, true);
         let peer = self.facts[at].key.0;
         self.event(|_| Event::Cancel {
             peer,
@@ -323,7 +323,7 @@ impl Engine {
     /// Sends the news where interest is not what it should be.
     pub(super) fn settle_interest(&mut self) {
         for at in 0..self.connections.len() {
-            if std::mem::take(&mut self.connections[at].unsettled) {
+            if std::mem::take(&mut self.due[at].unsettled) {
                 let wanted = self.is_wanted(at);
                 if wanted != self.facts[at].am_interested {
                     self.set_interest(at, wanted);
