@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
 use async_std::task;
 use bt_api::{Block, BlockRef, PieceHash, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore};
 use bt_engine::Verdict;
@@ -30,6 +30,10 @@ const HASH_RUN: u32 = 256 << 10;
 /// The most that one call of the store writes; a longer piece is written in parts of this length. Longer
 /// calls cost no less per byte.
 const WRITE_RUN: u32 = 1 << 20;
+
+/// How many writes are under way at a time: writes to one file wait for each other in the kernel, and each
+/// holds a thread meanwhile.
+const WRITES_AT_ONCE: usize = 4;
 
 /// How many pieces are written early at a time when memory is short.
 const RELIEVED_AT_ONCE: usize = 4;
@@ -49,6 +53,8 @@ struct Desk {
     store: Arc<dyn TorrentStore>,
     torrent: Arc<Torrent>,
     notes: Sender<Note>,
+    /// Holds one item for each write that is under way, and has room for no more.
+    writing: (Sender<()>, Receiver<()>),
 }
 
 struct Piece {
@@ -115,7 +121,7 @@ pub(crate) struct Done {
 impl Assembly {
     /// Pieces of `torrent` go to `store`; jobs answer to `notes`.
     pub(crate) fn new(store: Arc<dyn TorrentStore>, torrent: Arc<Torrent>, notes: Sender<Note>) -> Self {
-        let desk = Desk { store, torrent, notes };
+        let desk = Desk { store, torrent, notes, writing: async_channel::bounded(WRITES_AT_ONCE) };
         Self { desk, pieces: BTreeMap::new(), tries: 0, running: 0 }
     }
 
@@ -160,8 +166,12 @@ impl Assembly {
     /// Memory is short: writes blocks of unfinished pieces early, of those first that hold most.
     pub(crate) fn relieve(&mut self) {
         let idle = |piece: &Piece| !piece.busy && piece.in_memory > 0 && !piece.write_failed;
-        let mut largest: Vec<_> =
-            self.pieces.iter().filter(|(_, piece)| idle(piece)).map(|(&i, piece)| (piece.in_memory, i)).collect();
+        let mut largest: Vec<_> = self
+            .pieces
+            .iter()
+            .filter(|(_, piece)| idle(piece))
+            .map(|(&i, piece)| (piece.in_memory, i))
+            .collect();
         largest.sort_unstable_by(|a, b| b.cmp(a));
         for (_, index) in largest.into_iter().take(RELIEVED_AT_ONCE) {
             let Some(piece) = self.pieces.get_mut(&index) else { continue };
@@ -256,10 +266,13 @@ impl Piece {
     fn job(&mut self, piece: PieceIndex, write_to: u32) -> Job {
         self.busy = true;
         let copy = |(&begin, kept): (&u32, &Kept)| (begin, kept.clone());
-        let finish = self.finish.map(|digests| Finish { digests, blocks: self.kept.iter().map(copy).collect() });
+        let finish =
+            self.finish.map(|digests| Finish { digests, blocks: self.kept.iter().map(copy).collect() });
         let mut writes: Vec<Run> = Vec::new();
         for (&begin, kept) in self.kept.range(self.flushed..) {
-            let Some(bytes) = kept.bytes.as_ref().filter(|_| begin + kept.length <= write_to) else { continue };
+            let Some(bytes) = kept.bytes.as_ref().filter(|_| begin + kept.length <= write_to) else {
+                continue;
+            };
             match writes.last_mut() {
                 Some(run) if run.offset + run.length == begin && run.length + kept.length <= WRITE_RUN => {
                     run.length += kept.length;
@@ -347,19 +360,36 @@ impl Job {
             }
         }
         for run in std::mem::take(&mut self.writes) {
-            desk.store.write(self.piece, run.offset, run.blocks).await?;
-            written.push((run.offset, run.length));
+            let (offset, length) = (run.offset, run.length);
+            desk.write(self.piece, run).await?;
+            written.push((offset, length));
         }
         let Some(finish) = finish else { return Ok(None) };
         desk.store.seal(self.piece).await?;
-        let digests = if finish.digests { desk.digests(self.piece, &finish.blocks).await? } else { Vec::new() };
+        let digests =
+            if finish.digests { desk.digests(self.piece, &finish.blocks).await? } else { Vec::new() };
         Ok(Some(Verdict::Good(digests)))
     }
 }
 
 impl Desk {
+    async fn write(&self, piece: PieceIndex, run: Run) -> Result<(), StorageError> {
+        let (enter, leave) = &self.writing;
+        // It cannot be closed: this holds both ends.
+        let _ = enter.send(()).await;
+        let result = self.store.write(piece, run.offset, run.blocks).await;
+        let _ = leave.try_recv();
+        result
+    }
+
     /// Hashes one block, read back when it was written early.
-    async fn hash(&self, sha: &mut Sha1, piece: PieceIndex, begin: u32, kept: &Kept) -> Result<(), StorageError> {
+    async fn hash(
+        &self,
+        sha: &mut Sha1,
+        piece: PieceIndex,
+        begin: u32,
+        kept: &Kept,
+    ) -> Result<(), StorageError> {
         if let Some(bytes) = &kept.bytes {
             hash_into(sha, bytes).await;
             return Ok(());
@@ -375,7 +405,11 @@ impl Desk {
     }
 
     /// The hash of each block, in order.
-    async fn digests(&self, piece: PieceIndex, blocks: &[(u32, Kept)]) -> Result<Vec<PieceHash>, StorageError> {
+    async fn digests(
+        &self,
+        piece: PieceIndex,
+        blocks: &[(u32, Kept)],
+    ) -> Result<Vec<PieceHash>, StorageError> {
         let mut digests = Vec::with_capacity(blocks.len());
         for (begin, kept) in blocks {
             let mut sha = Sha1::new();
@@ -390,7 +424,6 @@ impl Desk {
 mod tests {
     use std::sync::Mutex;
 
-    use async_channel::Receiver;
     use async_std::task::block_on;
     use bt_api::{BoxFuture, Bytes, InfoHash, PieceSet, TorrentLayout, rng};
 
@@ -416,13 +449,23 @@ mod tests {
         fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
             unreachable!("not used")
         }
-        fn read(&self, _: PieceIndex, offset: u32, length: u32) -> BoxFuture<'_, Result<Block, StorageError>> {
+        fn read(
+            &self,
+            _: PieceIndex,
+            offset: u32,
+            length: u32,
+        ) -> BoxFuture<'_, Result<Block, StorageError>> {
             let mut script = self.0.lock().unwrap();
             script.reads.push(offset);
             let bytes = script.bytes[offset as usize..(offset + length) as usize].to_vec();
             Box::pin(async move { Ok(bytes.into()) })
         }
-        fn write(&self, _: PieceIndex, offset: u32, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StorageError>> {
+        fn write(
+            &self,
+            _: PieceIndex,
+            offset: u32,
+            blocks: Vec<Block>,
+        ) -> BoxFuture<'_, Result<(), StorageError>> {
             let mut script = self.0.lock().unwrap();
             if script.failures > 0 {
                 script.failures -= 1;
@@ -494,7 +537,9 @@ mod tests {
             let mut answer = None;
             while self.assembly.is_busy() {
                 match block_on(self.inbox.recv()).unwrap() {
-                    Note::Piece(done) => answer = self.assembly.done(*done).map(|(_, result)| result).or(answer),
+                    Note::Piece(done) => {
+                        answer = self.assembly.done(*done).map(|(_, result)| result).or(answer)
+                    }
                     Note::StorePanicked(message) => panic!("{message}"),
                     _ => unreachable!("jobs say nothing else"),
                 }

@@ -29,6 +29,7 @@ pub(crate) async fn check(
     let work: Arc<Vec<PieceIndex>> = Arc::new(trusted.missing().collect());
     done.store(trusted.count(), Ordering::Relaxed);
     let next = Arc::new(AtomicU32::new(0));
+    let _end = EndOnDrop(next.clone());
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let tasks = (0..workers.min(work.len())).map(|_| {
         let (store, torrent) = (store.clone(), torrent.clone());
@@ -52,13 +53,27 @@ pub(crate) async fn check(
     Ok(have)
 }
 
+/// Leaves no work to the workers when the check is dropped.
+struct EndOnDrop(Arc<AtomicU32>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        // Past every piece, and far enough from wrapping around.
+        self.0.store(u32::MAX / 2, Ordering::Relaxed);
+    }
+}
+
 fn panicked(piece: PieceIndex, panic: &(dyn std::any::Any + Send)) -> StorageError {
     let what = format!("checking piece {piece}: the store panicked: {}", panics::message(panic));
     StorageError::new(StorageErrorKind::Other, what)
 }
 
 /// Whether the store has `piece` as it should be.
-async fn is_there(store: &dyn TorrentStore, torrent: &Torrent, piece: PieceIndex) -> Result<bool, StorageError> {
+async fn is_there(
+    store: &dyn TorrentStore,
+    torrent: &Torrent,
+    piece: PieceIndex,
+) -> Result<bool, StorageError> {
     let (length, mut sha, mut at) = (torrent.layout.piece_length(piece), Sha1::new(), 0);
     while at < length {
         let part = (length - at).min(LONGEST as u32);

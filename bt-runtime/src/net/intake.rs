@@ -81,7 +81,8 @@ impl Intake {
     /// The bytes at hand for which the next buffer must have room, and how many must fit besides them so
     /// that something can be decoded; `None` while there is a buffer.
     pub(crate) fn wants_buffer(&self) -> Option<(usize, usize)> {
-        let left = self.partial.as_ref().filter(|partial| partial.wanted).map_or(1, |partial| partial.left as usize);
+        let left =
+            self.partial.as_ref().filter(|partial| partial.wanted).map_or(1, |partial| partial.left as usize);
         self.chunk.is_none().then(|| (self.carry.len(), left.max(self.need.saturating_sub(self.carry.len()))))
     }
 
@@ -162,7 +163,8 @@ impl Intake {
                 }
                 Step::Block { block, wanted, used } => {
                     chunk.taken += used;
-                    self.partial = Some(Partial { block, wanted, left: block.length, parts: Vec::new(), here: 0..0 });
+                    self.partial =
+                        Some(Partial { block, wanted, left: block.length, parts: Vec::new(), here: 0..0 });
                 }
                 Step::Payload { used, ends } => {
                     let here = chunk.taken..chunk.taken + used;

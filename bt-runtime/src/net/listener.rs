@@ -57,12 +57,11 @@ pub(crate) fn bind(address: Option<IpAddr>, min: u16, max: u16) -> std::io::Resu
     for port in min..=max.max(min) {
         result = match address {
             Some(address) => bind_to(SocketAddr::new(address, port)),
-            None => bind_to((Ipv6Addr::UNSPECIFIED, port).into())
-                .or_else(|error| match error.kind() {
-                    // The port is taken: IPv4 alone would hide that.
-                    std::io::ErrorKind::AddrInUse => Err(error),
-                    _ => bind_to((Ipv4Addr::UNSPECIFIED, port).into()),
-                }),
+            None => bind_to((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
+                // The port is taken: IPv4 alone would hide that.
+                std::io::ErrorKind::AddrInUse => Err(error),
+                _ => bind_to((Ipv4Addr::UNSPECIFIED, port).into()),
+            }),
         };
         if result.is_ok() {
             break;

@@ -170,7 +170,8 @@ impl Session {
             Some((address, min, max)) => (Some(address), min, max),
             None => (bind, settings.net.min_port, settings.net.max_port),
         };
-        let listener = listener::bind(listen, min, max).map_err(|error| SessionError::Listen(min, max, error))?;
+        let listener =
+            listener::bind(listen, min, max).map_err(|error| SessionError::Listen(min, max, error))?;
         let address = listener.local_addr().map_err(|error| SessionError::Listen(min, max, error))?;
         let pool = BufferPool::new(usize::try_from(settings.net.memory.0).unwrap_or(usize::MAX));
         let host = Arc::new(NetHost::new(pool.clone()));
@@ -321,14 +322,8 @@ impl Task {
 
     async fn live(self, metainfo: Metainfo, options: AddOptions) -> Phase {
         let warn = |warning| self.board.warn(warning);
-        let starting = start(
-            &self.shared,
-            &metainfo,
-            options.folder.clone(),
-            options.check,
-            &self.board.checked,
-            warn,
-        );
+        let starting =
+            start(&self.shared, &metainfo, options.folder.clone(), options.check, &self.board.checked, warn);
         let stopped = async { while !matches!(self.inbox.recv().await, Ok(Note::Stop) | Err(_)) {} };
         let ready = match select(std::pin::pin!(starting), std::pin::pin!(stopped)).await {
             Either::Left((Ok(ready), _)) => ready,
@@ -360,7 +355,8 @@ impl Task {
             settings: settings.clone(),
         });
         let short = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (block, longest) = (short(settings.requests.block_size.0), short(settings.net.max_message_length.0));
+        let (block, longest) =
+            (short(settings.requests.block_size.0), short(settings.net.max_message_length.0));
         let decoder = Decoder::new(layout.piece_count(), block, longest);
         shared.pool.when_short({
             let notes = notes.clone();
@@ -399,7 +395,9 @@ impl Task {
             Ok((saved, closed)) => {
                 [saved, closed].into_iter().filter_map(Result::err).for_each(|warning| board.warn(warning));
             }
-            Err(panic) => board.warn(format!("closing the storage: it panicked: {}", panics::message(&*panic))),
+            Err(panic) => {
+                board.warn(format!("closing the storage: it panicked: {}", panics::message(&*panic)))
+            }
         }
         phase
     }

@@ -75,7 +75,11 @@ impl Connection {
             Start::Dial(address) => {
                 let connected = timeout(until(deadline), dial(address, self.shared.bind)).await;
                 let stream = connected.map_err(|_| CloseReason::HandshakeTimeout)?;
-                (stream.map_err(|error| CloseReason::Connect(error.to_string()))?, Handshake::new(), Vec::new())
+                (
+                    stream.map_err(|error| CloseReason::Connect(error.to_string()))?,
+                    Handshake::new(),
+                    Vec::new(),
+                )
             }
         };
         // Without it small messages wait for the answer to the one before.
@@ -86,7 +90,12 @@ impl Connection {
         select(read, write).await.factor_first().0
     }
 
-    async fn read(&self, mut stream: &TcpStream, mut intake: Intake, deadline: Instant) -> Result<(), CloseReason> {
+    async fn read(
+        &self,
+        mut stream: &TcpStream,
+        mut intake: Intake,
+        deadline: Instant,
+    ) -> Result<(), CloseReason> {
         let spare = self.shared.pool.spare();
         // Whether the last read took all there was; when a peer was last said to be alive.
         let (mut drained, mut alive) = (true, Instant::now());

@@ -57,7 +57,8 @@ pub(crate) async fn start(
         Ok::<_, bt_api::StorageError>((store, held))
     });
     let opened = opening.catch_unwind().await;
-    let opened = opened.map_err(|panic| format!("the storage {storage_name} panicked: {}", panics::message(&*panic)))?;
+    let opened = opened
+        .map_err(|panic| format!("the storage {storage_name} panicked: {}", panics::message(&*panic)))?;
     let (store, mut trusted) = opened.map_err(|error| error.to_string())?;
     if let Some(resume) = &resume {
         // What the store vouches for and what was verified: either alone may be newer than the other.

@@ -63,7 +63,8 @@ impl Bucket {
     /// Takes up to `wanted` bytes of credit, or says how long to wait for some.
     fn take(&self, wanted: u64, now: Instant) -> Result<u64, Duration> {
         let mut credit = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let gained = now.saturating_duration_since(credit.since).as_nanos() * u128::from(self.rate) / 1_000_000_000;
+        let gained =
+            now.saturating_duration_since(credit.since).as_nanos() * u128::from(self.rate) / 1_000_000_000;
         if gained > 0 {
             let most = (self.rate / (1_000 / BURST.as_millis() as u64)).max(LEAST_READ) as i64;
             credit.bytes = credit.bytes.saturating_add(i64::try_from(gained).unwrap_or(i64::MAX)).min(most);
@@ -71,7 +72,9 @@ impl Bucket {
         }
         if credit.bytes <= 0 {
             let missing = credit.bytes.unsigned_abs() + LEAST_READ.min(self.rate);
-            return Err(Duration::from_secs_f64(missing as f64 / self.rate as f64).max(Duration::from_millis(1)));
+            return Err(
+                Duration::from_secs_f64(missing as f64 / self.rate as f64).max(Duration::from_millis(1))
+            );
         }
         let taken = wanted.min((credit.bytes as u64).max(LEAST_READ)).max(1);
         credit.bytes -= taken as i64;
@@ -128,8 +131,7 @@ mod tests {
 
     #[test]
     fn a_bucket_keeps_its_rate_whatever_is_asked() {
-        let bucket =
-            Bucket { rate: 100_000, state: Mutex::new(Credit { bytes: 0, since: Instant::now() }) };
+        let bucket = Bucket { rate: 100_000, state: Mutex::new(Credit { bytes: 0, since: Instant::now() }) };
         let (start, mut now, mut taken) = (Instant::now(), Instant::now(), 0);
         while now < start + Duration::from_secs(10) {
             match bucket.take(1 << 20, now) {

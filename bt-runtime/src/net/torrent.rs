@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use async_channel::{Receiver, Sender};
 use async_std::net::TcpStream;
 use async_std::task;
 use bt_api::{
-    AnnounceReply, Block, BlockRef, Host, Instant, PeerAddress, PeerId, PeerKey, StorageError, TrackerError,
+    AnnounceReply, Block, BlockRef, BoxFuture, Host, Instant, PeerAddress, PeerId, PeerKey, StorageError,
+    TrackerError,
 };
 use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
@@ -45,8 +46,11 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the resume file is saved while pieces come in.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long trackers may take to hear that we stop, and the store to end what it is at.
+/// How long trackers may take to hear that we stop.
 const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// How long the store may take after that to end what it is at; a disk that hangs is given up.
+const LAST_JOBS_TIME: Duration = Duration::from_secs(30);
 
 /// Something that happened.
 pub(crate) enum Note {
@@ -100,13 +104,14 @@ pub(crate) struct Running {
     /// Received blocks of which the engine has not said what becomes of them.
     blocks: BTreeMap<u64, Vec<Block>>,
     next_tag: u64,
-    timer: Option<(Instant, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    timer: Option<(Instant, BoxFuture<'static, ()>)>,
     status_due: Instant,
     save_due: Instant,
     /// How many pieces the last resume file has; whether one is being written.
     saved: u32,
     saving: bool,
     stop_by: Option<Instant>,
+    give_up_at: Option<Instant>,
     end: Option<Phase>,
 }
 
@@ -134,6 +139,7 @@ impl Running {
             saved: 0,
             saving: false,
             stop_by: None,
+            give_up_at: None,
             end: None,
             setup,
             ready,
@@ -172,8 +178,11 @@ impl Running {
                 self.drain(now);
             }
             if self.stop_by.is_some_and(|by| by <= now) {
-                // Whatever is still under way is given up.
-                return self.end.take().unwrap_or(Phase::Stopped);
+                self.end.get_or_insert(Phase::Stopped);
+                if self.give_up_at.is_some_and(|at| at <= now) {
+                    return self.end.take().unwrap_or(Phase::Stopped);
+                }
+                self.stop_by = self.give_up_at;
             }
         }
     }
@@ -261,8 +270,8 @@ impl Running {
             }
             Note::MemoryShort => {}
             Note::Stop => {
-                self.stop_by.get_or_insert(now + STOP_TIME);
                 engine.handle(now, Input::Stop);
+                self.set_end(now);
             }
         }
     }
@@ -321,8 +330,15 @@ impl Running {
         for peer in self.links.keys().copied().collect::<Vec<_>>() {
             self.close(peer);
         }
-        self.stop_by = Some(self.now() + STOP_TIME);
+        self.set_end(self.now());
         self.end = Some(Phase::Failed(message));
+    }
+
+    fn set_end(&mut self, now: Instant) {
+        if self.stop_by.is_none() {
+            self.stop_by = Some(now + STOP_TIME);
+            self.give_up_at = Some(now + STOP_TIME + LAST_JOBS_TIME);
+        }
     }
 
     /// Where to put what `peer` is to be sent; it is woken at the end of the turn.
@@ -397,7 +413,7 @@ impl Running {
             }
         }
         if self.setup.shared.pool.is_short() {
-            self.uploads.clear();
+            self.uploads.relieve();
             self.assembly.relieve();
         }
         let now = self.now();
@@ -442,7 +458,8 @@ impl Running {
         let path: Option<PathBuf> =
             self.setup.shared.state.as_ref().map(|state| resume_file::path(state, info_hash));
         async move {
-            resume.store = store.checkpoint().await.map_err(|error| format!("checkpoint of the storage: {error}"))?;
+            resume.store =
+                store.checkpoint().await.map_err(|error| format!("checkpoint of the storage: {error}"))?;
             let Some(path) = path else { return Ok(()) };
             let saving = task::spawn_blocking(move || {
                 resume_file::save(&path, &resume).map_err(|error| format!("saving {path:?}: {error}"))

@@ -44,7 +44,11 @@ impl Trackers {
     }
 
     /// Asks `target`; a panic in the client is an error that names it.
-    pub(crate) async fn announce(&self, target: &Target, announce: &Announce) -> Result<AnnounceReply, TrackerError> {
+    pub(crate) async fn announce(
+        &self,
+        target: &Target,
+        announce: &Announce,
+    ) -> Result<AnnounceReply, TrackerError> {
         let (url, client) = match target {
             Target::Url(url) => (Some(url.as_str()), self.client_for(url)),
             Target::Source(number) => (None, self.source_clients().nth(*number)),

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_std::task;
 use bt_api::{Block, BlockRef, BoxFuture, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore};
@@ -19,6 +20,9 @@ use super::pool::LONGEST;
 
 /// What one read of the store brings: a buffer that the pool keeps.
 const SPAN: u32 = LONGEST as u32;
+
+/// What was not asked for during so long is let go of when memory is short.
+const IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// The bytes that the caches of all torrents together may keep.
 pub(crate) struct CacheBudget {
@@ -52,6 +56,7 @@ struct Span {
     reading: Reading,
     length: u32,
     used: u64,
+    used_at: Instant,
 }
 
 /// The bytes of a block to be sent, which may still be on their way from the store.
@@ -81,9 +86,9 @@ impl Uploads {
         Slot(parts)
     }
 
-    /// Memory is short: lets go of all that is not being sent.
-    pub(crate) fn clear(&mut self) {
-        self.evict(|_| true);
+    /// Memory is short: lets go of what nobody asked for lately.
+    pub(crate) fn relieve(&mut self) {
+        self.evict(|span| span.used_at.elapsed() > IDLE_TIME);
     }
 
     fn shrink(&mut self) {
@@ -116,7 +121,7 @@ impl Uploads {
         // A read that failed is tried again: the disk may be back.
         let failed = |span: &Span| matches!(span.reading.peek(), Some(Err(_)));
         if let Some(span) = self.spans.get_mut(&(piece, number)).filter(|span| !failed(span)) {
-            span.used = self.clock;
+            (span.used, span.used_at) = (self.clock, Instant::now());
             return Some(span.reading.clone());
         }
         let store = self.store.clone();
@@ -128,7 +133,7 @@ impl Uploads {
             })
         });
         let reading = reading.boxed().shared();
-        let span = Span { reading: reading.clone(), length, used: self.clock };
+        let span = Span { reading: reading.clone(), length, used: self.clock, used_at: Instant::now() };
         let replaced = self.spans.insert((piece, number), span);
         if replaced.is_none() {
             self.budget.used.fetch_add(length as usize, Ordering::Relaxed);
@@ -139,7 +144,7 @@ impl Uploads {
 
 impl Drop for Uploads {
     fn drop(&mut self) {
-        self.clear();
+        self.evict(|_| true);
     }
 }
 
