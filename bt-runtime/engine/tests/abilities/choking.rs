@@ -17,13 +17,17 @@ use crate::common::{BLOCK, Network, Node};
 
 const HOUR: Instant = Instant::from_secs(3600);
 
+type NoticeFn = dyn FnMut(Instant, PeerEvent<'_>, &SwarmView<'_>) -> Notice + Send;
+type ChooseFn = dyn FnMut(Instant, Cause, &SwarmView<'_>, &mut Unchokes) + Send;
+type ServeFn = dyn FnMut(&Waiting<'_>, &SwarmView<'_>) -> Serve + Send;
+
 /// A choke policy of three closures: what it wants after an event, whom it serves, who gets the next block.
 struct Made {
     every: Duration,
     next: Instant,
-    notice: Box<dyn FnMut(Instant, PeerEvent<'_>, &SwarmView<'_>) -> Notice + Send>,
-    choose: Box<dyn FnMut(Instant, Cause, &SwarmView<'_>, &mut Unchokes) + Send>,
-    serve: Box<dyn FnMut(&Waiting<'_>, &SwarmView<'_>) -> Serve + Send>,
+    notice: Box<NoticeFn>,
+    choose: Box<ChooseFn>,
+    serve: Box<ServeFn>,
 }
 
 impl Made {

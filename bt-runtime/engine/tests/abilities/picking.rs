@@ -151,7 +151,8 @@ fn by_the_playhead() {
 
 #[test]
 fn only_what_was_just_freed_is_offered() {
-    let offers: Arc<Mutex<Vec<(PeerKey, Vec<PieceIndex>)>>> = Arc::default();
+    type Offers = Vec<(PeerKey, Vec<PieceIndex>)>;
+    let offers: Arc<Mutex<Offers>> = Arc::default();
     let log = offers.clone();
     let mut solo = leecher(4, 4, |made| {
         made.pick = Box::new(move |_, peer, view| {

@@ -68,8 +68,8 @@ impl ChokePolicy for Faulty {
         match self.fault {
             Fault::Panics if self.calls > 3 => panic!("out of ideas"),
             // Every other time it thinks better of it.
-            Fault::ServesWhoDoesNotWait if self.calls % 2 == 0 => Serve::Peer(PeerKey(u32::MAX)),
-            Fault::ServesWhatIsNotAsked if self.calls % 2 == 0 => {
+            Fault::ServesWhoDoesNotWait if self.calls.is_multiple_of(2) => Serve::Peer(PeerKey(u32::MAX)),
+            Fault::ServesWhatIsNotAsked if self.calls.is_multiple_of(2) => {
                 waiting.iter().next().map_or(Serve::Nobody, |queue| Serve::Block(queue.peer, unasked))
             }
             _ => Serve::ByShare,
@@ -151,7 +151,7 @@ fn wrong_picks_are_counted_and_left_out() {
         let mut calls = 0_u32;
         made.pick = Box::new(move |now, peer, view| {
             calls += 1;
-            let wrong = if calls % 3 == 0 { wrong(peer, view) } else { None };
+            let wrong = if calls.is_multiple_of(3) { wrong(peer, view) } else { None };
             wrong.unwrap_or_else(|| plain(now, peer, view))
         });
         let leecher = Node { piece: Box::new(made), ..Node::new(PieceSet::new(10)) };
@@ -184,7 +184,6 @@ fn a_policy_that_panics_ends_its_torrent_alone_and_is_named() {
     let mut network = swarm_with(|seed| {
         seed.choke = Box::new(Faulty { fault: Fault::Panics, next: Instant::ZERO, calls: 0 });
     });
-    // Another seed, so that the others can go on.
     network.start();
     network.run(Instant::from_secs(60), |network| network.nodes[0].failed.is_some());
     let message = network.nodes[0].failed.clone().expect("it failed");
