@@ -106,11 +106,13 @@ fn tracker() -> u16 {
                 known.insert(own, ());
             }
             let others = known.keys().filter(|port| **port != own);
-            let peers: Vec<u8> = others.flat_map(|port| [&[127, 0, 0, 1][..], &port.to_be_bytes()].concat()).collect();
+            let peers: Vec<u8> =
+                others.flat_map(|port| [&[127, 0, 0, 1][..], &port.to_be_bytes()].concat()).collect();
             let mut body = format!("d8:intervali60e5:peers{}:", peers.len()).into_bytes();
             body.extend(peers);
             body.push(b'e');
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
             // A client that hung up is its own business.
             let _ = stream.write_all(&[head.into_bytes(), body].concat());
         }
@@ -150,24 +152,31 @@ impl Bench {
     }
 
     fn bt_run(&mut self, profile: &str, folder: &Path, state: &Path, stop: &str) -> Process {
-        Process::start(Command::new(BT_RUN).args(["--profile", profile, "--quiet", "--stop-when", stop]).args([
-            "--listen".as_ref(),
-            "127.0.0.1:0".as_ref(),
-            "--state".as_ref(),
-            state.as_os_str(),
-            "-o".as_ref(),
-            folder.as_os_str(),
-            self.torrent.as_os_str(),
-        ]))
+        Process::start(
+            Command::new(BT_RUN).args(["--profile", profile, "--quiet", "--stop-when", stop]).args([
+                "--listen".as_ref(),
+                "127.0.0.1:0".as_ref(),
+                "--state".as_ref(),
+                state.as_os_str(),
+                "-o".as_ref(),
+                folder.as_os_str(),
+                self.torrent.as_os_str(),
+            ]),
+        )
     }
 
     fn aria2(&mut self, folder: &Path, seed: bool) -> Process {
         let stop: &[&str] =
             if seed { &["--seed-ratio=0.0", "--bt-seed-unverified=true"] } else { &["--seed-time=0"] };
-        let quiet = ["--enable-dht=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--quiet"];
+        let quiet =
+            ["--enable-dht=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--quiet"];
         let port = if seed { "--listen-port=51413" } else { "--listen-port=51414" };
         Process::start(
-            Command::new("aria2c").args(quiet).args(stop).args([port, "--file-allocation=none", "--dir"]).args([folder, &self.torrent]),
+            Command::new("aria2c")
+                .args(quiet)
+                .args(stop)
+                .args([port, "--file-allocation=none", "--dir"])
+                .args([folder, &self.torrent]),
         )
     }
 
@@ -183,7 +192,8 @@ impl Bench {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let mib: u64 = words.first().map_or(2048, |mib| mib.parse().expect("the first argument is a size in MiB"));
+    let mib: u64 =
+        words.first().map_or(2048, |mib| mib.parse().expect("the first argument is a size in MiB"));
     let profile = words.get(1).cloned().unwrap_or_else(|| "modern".to_owned());
     let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("loopback");
     // What an earlier run left is of no use.

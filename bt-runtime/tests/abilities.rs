@@ -14,7 +14,8 @@ use async_std::task::block_on;
 use bt_api::{
     Announce, AnnounceReply, Block, BoxFuture, BuildError, Bytes, Host, InfoHash, PeerAddress, PieceHash,
     PieceIndex, PieceSet, Plugin, ScrapeReply, StorageBackend, StorageError, StorageErrorKind, StorageLayer,
-    Torrent, TorrentLayout, TorrentStore, TrackerClient, TrackerError, TrackerErrorKind, plugin, run_blocking,
+    Torrent, TorrentLayout, TorrentStore, TrackerClient, TrackerError, TrackerErrorKind, plugin,
+    run_blocking,
 };
 use bt_engine::metainfo::{Metainfo, Rules, create};
 use bt_runtime::Profile;
@@ -77,7 +78,8 @@ impl StorageBackend for Arrival {
             note(&test, format!("open {}", torrent.saved.as_ref().map_or("new", |_| "saved")));
             let path = torrent.folder.join(torrent.info_hash.to_string());
             // Saved: the pieces in the order of their slots.
-            let slots = torrent.saved.iter().flat_map(|saved| saved.iter()).map(|&piece| Some(u32::from(piece)));
+            let slots =
+                torrent.saved.iter().flat_map(|saved| saved.iter()).map(|&piece| Some(u32::from(piece)));
             let slots: Vec<Option<u32>> = slots.collect();
             let sealed = slots.iter().flatten().copied().collect();
             let state = Mutex::new(Slots { slots, sealed, open: BTreeMap::new() });
@@ -167,7 +169,8 @@ impl TorrentStore for ArrivalStore {
             let path = self.path.clone();
             let written = run_blocking(&*self.host, move || {
                 use std::io::{Seek, SeekFrom, Write};
-                let mut file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+                let mut file =
+                    std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
                 file.seek(SeekFrom::Start(slot * u64::from(PIECE)))?;
                 file.write_all(&bytes)
             });
@@ -180,7 +183,8 @@ impl TorrentStore for ArrivalStore {
     }
 
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        let slots: Vec<u8> = self.state.lock().unwrap().slots.iter().flatten().map(|&piece| piece as u8).collect();
+        let slots: Vec<u8> =
+            self.state.lock().unwrap().slots.iter().flatten().map(|&piece| piece as u8).collect();
         Box::pin(async { Ok(Some(Bytes::from(slots))) })
     }
 
@@ -339,7 +343,8 @@ fn content(pieces: u32) -> Content {
     let length = u64::from(pieces) * u64::from(PIECE) - 1000;
     let bytes: Vec<u8> = (0..length).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 29) as u8).collect();
     let layout = TorrentLayout::single("file", length, PIECE).unwrap();
-    let hashes: Vec<_> = bytes.chunks(PIECE as usize).map(|piece| PieceHash(Sha1::digest(piece).into())).collect();
+    let hashes: Vec<_> =
+        bytes.chunks(PIECE as usize).map(|piece| PieceHash(Sha1::digest(piece).into())).collect();
     let metainfo = Metainfo::parse(&create(&layout, &hashes, &Default::default()), Rules::Lenient).unwrap();
     let folder = tempdir().unwrap();
     std::fs::write(folder.path().join("file"), &bytes).unwrap();
@@ -362,10 +367,20 @@ async fn session(storage: &str, tracker: &str, state: Option<&Path>) -> Session 
 const FILES: &str = "[storage]\nuse = 'files'";
 const NO_TRACKER: &str = "[tracker]\nuse = []";
 
-async fn add(session: &Session, content: &Content, folder: &Path, peers: &[SocketAddr], trackers: &[&str]) -> TorrentHandle {
+async fn add(
+    session: &Session,
+    content: &Content,
+    folder: &Path,
+    peers: &[SocketAddr],
+    trackers: &[&str],
+) -> TorrentHandle {
     let trackers = trackers.iter().map(|url| vec![(*url).to_owned()]).collect();
-    let options =
-        AddOptions { folder: folder.to_owned(), peers: peers.to_vec(), trackers: Some(trackers), check: false };
+    let options = AddOptions {
+        folder: folder.to_owned(),
+        peers: peers.to_vec(),
+        trackers: Some(trackers),
+        check: false,
+    };
     session.add(content.metainfo.clone(), options).await.unwrap()
 }
 

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::binaries;
-use crate::process::{Process, free_port};
+use crate::content::Torrent;
+use crate::process::{Process, SOON, free_port};
+use crate::{binaries, probe};
 
 /// `bt-run` with the profile `mainline`, to be started.
 pub struct BtRun {
@@ -46,14 +47,17 @@ impl BtRun {
         peers.into_iter().fold(self, |run, peer| run.with(["--peer", &peer.to_string()]))
     }
 
-    /// Where it will listen.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
     /// Starts it.
     pub fn start(mut self) -> Process {
         Process::start(&self.name, &self.folder, &mut self.command)
+    }
+
+    /// Starts it and waits until it answers peers of `torrent`: before, it would turn them away.
+    pub fn start_and_wait(self, torrent: &Torrent) -> (Process, SocketAddr) {
+        let addr = self.addr;
+        let mut process = self.start();
+        process.until("peers are answered", SOON, || probe::greet(addr, torrent.info_hash()).ok());
+        (process, addr)
     }
 }
 
@@ -77,5 +81,8 @@ pub fn events(name: &str, folder: &Path) -> Vec<Value> {
 
 /// The sum of a field of all summaries or events.
 pub fn sum<'a>(values: impl IntoIterator<Item = &'a Value>, field: &str) -> u64 {
-    values.into_iter().map(|value| value[field].as_u64().unwrap_or_else(|| panic!("no {field}: {value}"))).sum()
+    values
+        .into_iter()
+        .map(|value| value[field].as_u64().unwrap_or_else(|| panic!("no {field}: {value}")))
+        .sum()
 }

@@ -46,7 +46,10 @@ impl Client {
         } else {
             return true;
         };
-        assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{missing} is missing, and {REQUIRE}=1");
+        assert!(
+            env::var_os(REQUIRE).is_none_or(|value| value != "1"),
+            "{missing} is missing, and {REQUIRE}=1"
+        );
         eprintln!("skipped: {missing} is not installed");
         false
     }
@@ -162,6 +165,7 @@ fn python() -> Option<&'static str> {
 /// Whether `program` starts and is content.
 fn runs(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    let status = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status =
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }

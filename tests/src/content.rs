@@ -137,7 +137,8 @@ impl Torrent {
 /// The files below `path`, relative to it, with their lengths; a file is itself, at the empty path.
 fn files(path: &Path) -> BTreeMap<PathBuf, u64> {
     fn walk(root: &Path, path: &Path, found: &mut BTreeMap<PathBuf, u64>) {
-        let metadata = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let metadata =
+            fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         if metadata.is_dir() {
             for entry in fs::read_dir(path).expect("the folder can be read") {
                 walk(root, &entry.expect("the folder can be read").path(), found);

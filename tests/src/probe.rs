@@ -12,11 +12,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest bitfield that is read.
 const MAX_BITFIELD: usize = 1 << 18;
 
-/// The bitfield of whoever listens at `addr`; empty if it has nothing to show.
+/// Greets whoever listens at `addr`, who answers once the torrent has been checked.
 ///
 /// # Errors
-/// When nobody listens there, it does not know the torrent, or it says nothing more.
-pub fn bitfield(addr: SocketAddr, torrent: InfoHash) -> io::Result<Vec<u8>> {
+/// When nobody listens there, or whoever does knows no such torrent or not yet.
+pub fn greet(addr: SocketAddr, torrent: InfoHash) -> io::Result<TcpStream> {
     const PROTOCOL: &[u8] = b"\x13BitTorrent protocol";
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -26,6 +26,15 @@ pub fn bitfield(addr: SocketAddr, torrent: InfoHash) -> io::Result<Vec<u8>> {
     if handshake[..20] != *PROTOCOL || handshake[28..48] != torrent.0 {
         return Err(io::ErrorKind::InvalidData.into());
     }
+    Ok(stream)
+}
+
+/// The bitfield of whoever listens at `addr`; empty if it says something else first.
+///
+/// # Errors
+/// As [`greet`], and when it says nothing more.
+pub fn bitfield(addr: SocketAddr, torrent: InfoHash) -> io::Result<Vec<u8>> {
+    let mut stream = greet(addr, torrent)?;
     loop {
         let mut length = [0; 4];
         stream.read_exact(&mut length)?;

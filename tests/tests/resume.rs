@@ -9,7 +9,7 @@ use std::time::Duration;
 use bt_tests::bt_run::{BtRun, summary};
 use bt_tests::content::{Content, SplitMix, Torrent};
 use bt_tests::probe;
-use bt_tests::process::{Process, SOON, listens};
+use bt_tests::process::{Process, SOON};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -43,10 +43,7 @@ impl Place {
     /// Somebody who has everything and gives it slowly enough to be interrupted.
     fn seeder(&self, limit: &str) -> (Process, SocketAddr) {
         let run = BtRun::new("seeder", &self.torrent.file, self.content.folder(), self.dir.path());
-        let (addr, limit) = (run.addr(), format!("net.upload-limit={limit}"));
-        let mut process = run.with(["--set", &limit]).start();
-        process.until("the seeder listens", SOON, || listens(addr).then_some(()));
-        (process, addr)
+        run.with(["--set", &format!("net.upload-limit={limit}")]).start_and_wait(&self.torrent)
     }
 
     /// The one who downloads: the same one in every run.
@@ -62,13 +59,16 @@ impl Place {
         fs::copy(self.content.path(), self.target()).unwrap();
     }
 
-    /// Waits until whoever listens at `addr` shows every piece.
-    fn wait_until_all_shown(&self, process: &mut Process, addr: SocketAddr) {
+    /// Starts one who has everything, and waits until it shows every piece.
+    fn start_complete(&self, arguments: &[&'static str]) -> Process {
+        let (mut process, addr) =
+            self.leecher().with(arguments.iter().copied()).start_and_wait(&self.torrent);
         let pieces = self.torrent.metainfo.layout.piece_count();
         process.until("every piece is shown", SOON, || {
             let bits = probe::bitfield(addr, self.torrent.info_hash()).ok()?;
             (bits.iter().map(|byte| byte.count_ones()).sum::<u32>() == pieces).then_some(())
         });
+        process
     }
 }
 
@@ -158,10 +158,7 @@ fn a_valid_resume_file_spares_the_check() {
     let place = Place::new(size);
     place.copy_all();
     let read = |arguments: &[&'static str]| {
-        let run = place.leecher().with(arguments.iter().copied());
-        let addr = run.addr();
-        let mut process = run.start();
-        place.wait_until_all_shown(&mut process, addr);
+        let mut process = place.start_complete(arguments);
         let read = bytes_read(&process);
         process.signal(Signal::INT);
         assert_eq!(process.exit_code(SOON), 130, "{}", process.story());
@@ -180,10 +177,7 @@ fn a_valid_resume_file_spares_the_check() {
 fn what_changed_since_it_was_saved_is_checked_again() {
     let place = Place::new(8 << 20);
     place.copy_all();
-    let run = place.leecher();
-    let addr = run.addr();
-    let mut first = run.start();
-    place.wait_until_all_shown(&mut first, addr);
+    let mut first = place.start_complete(&[]);
     first.signal(Signal::TERM);
     assert_eq!(first.exit_code(SOON), 143, "{}", first.story());
 

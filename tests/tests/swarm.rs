@@ -1,12 +1,11 @@
 //! A swarm of real processes: one capped seeder and eight who download, and give.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bt_tests::bt_run::{BtRun, events, sum, summary};
 use bt_tests::content::Content;
-use bt_tests::process::{Process, SOON, listens};
+use bt_tests::process::SOON;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,29 +22,23 @@ fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["ev"] == name).collect()
 }
 
-/// Starts it and waits until it can be connected to.
-fn start(run: BtRun) -> (Process, SocketAddr) {
-    let addr = run.addr();
-    let mut process = run.start();
-    process.until("it listens", SOON, || listens(addr).then_some(()));
-    (process, addr)
-}
-
 #[test]
 fn a_capped_seeder_and_eight_who_help_each_other() {
     let dir = TempDir::new().unwrap();
     let content = Content::file("file.bin", SIZE, 4);
     // Nobody listens there: peers are named on the command line, each knows those who came before.
     let torrent = content.torrent("http://127.0.0.1:9/announce", "64 KiB", dir.path().join("x.torrent"));
-    let run = BtRun::new("seeder", &torrent.file, content.folder(), dir.path());
-    let (mut seeder, addr) = start(run.with(["--set", "net.upload-limit=2 MiB/s"]));
+    let seeder = BtRun::new("seeder", &torrent.file, content.folder(), dir.path());
+    let seeder = seeder.with(["--set", "net.upload-limit=2 MiB/s"]);
+    let (mut seeder, addr) = seeder.start_and_wait(&torrent);
     let mut addrs = vec![addr];
     let mut leechers = Vec::new();
     for number in 1..=LEECHERS {
         let (name, output) = (format!("leecher-{number}"), dir.path().join(format!("output-{number}")));
         fs::create_dir(&output).unwrap();
         let run = BtRun::new(&name, &torrent.file, &output, dir.path());
-        let (process, addr) = start(run.until_complete().peers(addrs.iter().copied()));
+        let run = run.until_complete().peers(addrs.iter().copied());
+        let (process, addr) = run.start_and_wait(&torrent);
         addrs.push(addr);
         leechers.push((name, output, process));
     }
@@ -63,7 +56,8 @@ fn a_capped_seeder_and_eight_who_help_each_other() {
 
     let logs: Vec<Vec<Value>> = leechers.iter().map(|(name, _, _)| events(name, dir.path())).collect();
     let unchokes = logs.iter().flat_map(|log| named(log, "unchoke"));
-    let reasons: Vec<_> = unchokes.filter(|event| event["dir"] == "to").map(|event| &event["reason"]).collect();
+    let reasons: Vec<_> =
+        unchokes.filter(|event| event["dir"] == "to").map(|event| &event["reason"]).collect();
     for reason in ["optimistic", "download-rate"] {
         assert!(reasons.iter().any(|found| *found == reason), "nobody was unchoked as {reason}");
     }
@@ -73,7 +67,12 @@ fn a_capped_seeder_and_eight_who_help_each_other() {
     let endgames = logs.iter().filter(|log| !named(log, "endgame").is_empty()).count();
     assert!(endgames > 0, "nobody came to endgame");
     let started = logs.iter().flat_map(|log| named(log, "piece_started").into_iter().skip(RANDOM_FIRST));
-    let (rarest, other): (Vec<_>, Vec<_>) = started.partition(|event| event["availability"] == event["rarest"]);
-    eprintln!("given {given} of {downloaded}; endgames {endgames}; rarest {} other {}", rarest.len(), other.len());
+    let (rarest, other): (Vec<_>, Vec<_>) =
+        started.partition(|event| event["availability"] == event["rarest"]);
+    eprintln!(
+        "given {given} of {downloaded}; endgames {endgames}; rarest {} other {}",
+        rarest.len(),
+        other.len()
+    );
     assert!(rarest.len() > 9 * other.len(), "{} began as the rarest, {} did not", rarest.len(), other.len());
 }
