@@ -420,7 +420,8 @@ impl Running {
         let have = self.setup.engine.have();
         let (count, is_complete) = (have.count(), have.is_full());
         let changed = count != self.saved;
-        if now >= self.status_due || (changed && is_complete) {
+        // What was seen last, at the end, is what the summary says.
+        if now >= self.status_due || (changed && is_complete) || self.end.is_some() {
             self.status_due = now + STATUS_INTERVAL;
             let status = self.setup.engine.status(now);
             self.setup.board.renew(status);
