@@ -40,10 +40,12 @@ impl Place {
         Self { content, torrent, output, dir }
     }
 
-    /// Somebody who has everything and gives it slowly enough to be interrupted.
+    /// Somebody who has everything and gives it slowly enough to be interrupted, from the first byte on: the
+    /// original's limiter lets twenty seconds' worth through at first.
     fn seeder(&self, limit: &str) -> (Process, SocketAddr) {
         let run = BtRun::new("seeder", &self.torrent.file, self.content.folder(), self.dir.path());
-        run.with(["--set", &format!("net.upload-limit={limit}")]).start_and_wait(&self.torrent)
+        let cap = ["--set", "upload.limiter=bucket", "--set", &format!("net.upload-limit={limit}")];
+        run.with(cap).start_and_wait(&self.torrent)
     }
 
     /// The one who downloads: the same one in every run.

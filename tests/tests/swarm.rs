@@ -29,8 +29,9 @@ fn a_capped_seeder_and_eight_who_help_each_other() {
     // Nobody listens there: peers are named on the command line, each knows those who came before.
     let torrent = content.torrent("http://127.0.0.1:9/announce", "64 KiB", dir.path().join("x.torrent"));
     let seeder = BtRun::new("seeder", &torrent.file, content.folder(), dir.path());
-    let seeder = seeder.with(["--set", "net.upload-limit=2 MiB/s"]);
-    let (mut seeder, addr) = seeder.start_and_wait(&torrent);
+    // The original's limiter lets twenty seconds' worth through at first: a cap from the first byte on is the bucket's.
+    let cap = ["--set", "net.upload-limit=2 MiB/s", "--set", "upload.limiter=bucket"];
+    let (mut seeder, addr) = seeder.with(cap).start_and_wait(&torrent);
     let mut addrs = vec![addr];
     let mut leechers = Vec::new();
     for number in 1..=LEECHERS {
