@@ -100,10 +100,12 @@ impl Engine {
 
     pub(super) fn settle_requests(&mut self) {
         // Asking one can make others hungry only by beginning the endgame, which happens once.
-        for at in 0..self.connections.len() {
-            if std::mem::take(&mut self.due[at].hungry) {
-                self.ask_for_more(at, None);
-            }
+        let mut from = 0;
+        while let Some(next) = self.due[from..].iter().position(|due| due.hungry) {
+            let at = from + next;
+            self.due[at].hungry = false;
+            self.ask_for_more(at, None);
+            from = at + 1;
         }
         if std::mem::take(&mut self.trouble.endgame_began) {
             (0..self.connections.len()).for_each(|at| self.ask_for_more(at, None));
@@ -322,13 +324,15 @@ impl Engine {
 
     /// Sends the news where interest is not what it should be.
     pub(super) fn settle_interest(&mut self) {
-        for at in 0..self.connections.len() {
-            if std::mem::take(&mut self.due[at].unsettled) {
-                let wanted = self.is_wanted(at);
-                if wanted != self.facts[at].am_interested {
-                    self.set_interest(at, wanted);
-                }
+        let mut from = 0;
+        while let Some(next) = self.due[from..].iter().position(|due| due.unsettled) {
+            let at = from + next;
+            self.due[at].unsettled = false;
+            let wanted = self.is_wanted(at);
+            if wanted != self.facts[at].am_interested {
+                self.set_interest(at, wanted);
             }
+            from = at + 1;
         }
     }
 
