@@ -23,11 +23,11 @@ struct Package {
 /// Builds the package with its tests.
 fn build() -> Package {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("out-of-tree");
-    // With the workspace's versions, so that what it has fetched is enough and no network is needed.
+    // With the workspace's versions and its target folder: what it has fetched and built serves here too.
     fs::copy(package.join("../../Cargo.lock"), package.join("Cargo.lock")).unwrap();
     let test = env::current_exe().unwrap();
     let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    let target = target.expect("a test is built below a target folder").join("out-of-tree");
+    let target = target.expect("a test is built below a target folder");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(&package).arg("build").args(["--quiet", "--all-targets", "--message-format", "json"]);
     let output = cargo.arg("--target-dir").arg(target).output().unwrap();
