@@ -410,7 +410,7 @@ impl Pieces {
         Some(Arrival { others, piece_is_full })
     }
 
-    /// Who sent each block of the full piece `piece`, in order of place; empty when it is not full.
+    /// Who sent each block of `piece` that is here, in order of place.
     pub fn senders(&self, piece: PieceIndex) -> Vec<PeerKey> {
         let blocks = self.progress.get(&piece).into_iter().flat_map(|progress| &progress.blocks);
         blocks
