@@ -9,6 +9,8 @@ import libtorrent as lt
 
 role, torrent, folder, port = sys.argv[1:]
 settings = {
+    # The tracker tells it of itself, at the address that the other client has too.
+    "allow_multiple_connections_per_ip": True,
     "listen_interfaces": f"127.0.0.1:{port}",
     "enable_dht": False,
     "enable_lsd": False,
