@@ -488,18 +488,25 @@ pub struct PieceView<'a> {
     pieces: &'a Pieces,
     swarm: SwarmView<'a>,
     only: Option<&'a [PieceIndex]>,
+    withheld: &'a [PieceIndex],
     endgame: bool,
 }
 
 impl<'a> PieceView<'a> {
     /// A view of all of `pieces`; `endgame` says whether duplicate requests are allowed now.
     pub fn new(pieces: &'a Pieces, swarm: SwarmView<'a>, endgame: bool) -> Self {
-        Self { pieces, swarm, only: None, endgame }
+        Self { pieces, swarm, only: None, withheld: &[], endgame }
     }
 
     /// The same view, offering nothing but `only`: the pieces that were just freed (DL-8, DL-9).
     pub fn restricted(self, only: &'a [PieceIndex]) -> Self {
         Self { only: Some(only), ..self }
+    }
+
+    /// The same view, without offering `withheld`: pieces that failed their hash, which another peer is asked for
+    /// alone so that who garbles them is found.
+    pub fn withholding(self, withheld: &'a [PieceIndex]) -> Self {
+        Self { withheld, ..self }
     }
 
     /// The table: availability, started pieces, what we have.
@@ -527,13 +534,15 @@ impl<'a> PieceView<'a> {
         self.pieces.is_open(piece)
             && peer.pieces.contains(piece)
             && self.only.is_none_or(|only| only.contains(&piece))
+            && !self.withheld.contains(&piece)
     }
 
     /// The blocks that are not here, that `peer` has, and that it was not asked for: what may be asked of it
     /// in endgame (DL-13). Those of fresh pieces are among them: a piece that failed is wanted again (DL-11).
     pub fn missing_blocks_of(&self, peer: &'a PeerFacts) -> impl Iterator<Item = BlockRef> + use<'a> {
+        let withheld = self.withheld;
         self.pieces.missing_blocks_where(
-            move |piece| peer.pieces.contains(piece),
+            move |piece| peer.pieces.contains(piece) && !withheld.contains(&piece),
             move |block| !block.is_requested_of(peer.key),
         )
     }

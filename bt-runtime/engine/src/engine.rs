@@ -99,6 +99,8 @@ pub struct Engine {
     choke: Plugged<dyn ChokePolicy>,
     picker: Plugged<dyn PiecePolicy>,
     endgame: bool,
+    /// Whether the endgame began during this input.
+    endgame_began: bool,
     rounds: ChokeRounds,
     uplink: Uplink,
     trouble: Trouble,
@@ -136,13 +138,14 @@ impl Engine {
             own.estimator = settings.rate.estimator.name();
             own
         };
-        let trackers = if settings.announce.multitracker {
-            setup.trackers
-        } else {
-            setup.trackers.into_iter().flatten().take(1).map(|url| vec![url]).collect()
-        };
-        let announcer =
-            Announcer::new(trackers, setup.sources, setup.info_hash, setup.port, &settings, &mut own_rng);
+        let announcer = Announcer::new(
+            setup.trackers,
+            setup.sources,
+            setup.info_hash,
+            setup.port,
+            &settings,
+            &mut own_rng,
+        );
         let down_fudge = settings.rate.download_fudge.get();
         Self {
             now: Instant::ZERO,
@@ -163,6 +166,7 @@ impl Engine {
             own,
             pieces,
             endgame: false,
+            endgame_began: false,
             rounds: ChokeRounds::default(),
             trouble: Trouble::default(),
             guard: Guard::default(),
@@ -409,7 +413,7 @@ impl Engine {
         }
         self.settle_requests();
         self.settle_interest();
-        let died = self.choke.died.take().or_else(|| self.picker.died.take());
+        let died = self.choke.take_death().or_else(|| self.picker.take_death());
         if let Some(message) = died {
             self.fail(message);
         }

@@ -183,7 +183,9 @@ impl Default for RequestSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UploadSettings {
-    /// Requests of one peer that wait here; further ones are dropped (UP-9 recommends 250).
+    /// Requests of one peer that wait here; further ones are dropped. UP-9 has no limit and advises 250, but
+    /// libtorrent keeps 500 under way and Transmission ten seconds' worth, and each waits long for one that is
+    /// dropped. This many take some 120 KiB.
     pub max_queue: u32,
     /// A request for more closes the connection (UP-4).
     pub max_request_length: Size,
@@ -219,7 +221,7 @@ pub enum UninterestedRequest {
 impl Default for UploadSettings {
     fn default() -> Self {
         Self {
-            max_queue: 250,
+            max_queue: 10_000,
             max_request_length: Size::kib(128),
             in_flight: 1,
             limiter: Limiter::Suspend,

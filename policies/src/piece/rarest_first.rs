@@ -88,7 +88,7 @@ impl RarestFirst {
         let pieces = view.pieces();
         let by_seed_only = self.config.seed_partials_only && peer.is_seed();
         let joins = |piece: PieceIndex| {
-            wants(peer, view, piece) && (!by_seed_only || pieces.is_started_by_seed(piece))
+            view.offers(peer, piece) && (!by_seed_only || pieces.is_started_by_seed(piece))
         };
         // Each of the n equals found so far stays with probability 1/n: one pass, nothing stored.
         let mut best = None;
@@ -114,19 +114,14 @@ impl RarestFirst {
             self.scrambled = (0..view.pieces().count()).map(PieceIndex).collect();
             rng::shuffle(rng, &mut self.scrambled);
         }
-        self.scrambled.iter().copied().find(|&piece| wants(peer, view, piece))
+        self.scrambled.iter().copied().find(|&piece| view.offers(peer, piece))
     }
-}
-
-/// Whether `peer` has `piece` and a block of it is open.
-fn wants(peer: &PeerFacts, view: &PieceView<'_>, piece: PieceIndex) -> bool {
-    view.pieces().is_open(piece) && peer.pieces.contains(piece)
 }
 
 /// PP-12: the first wanted piece of the lowest level; level 0 is never used.
 fn rarest(peer: &PeerFacts, view: &PieceView<'_>) -> Option<PieceIndex> {
     let levels = view.pieces().levels().iter().skip(1);
-    levels.flatten().copied().find(|&piece| wants(peer, view, piece))
+    levels.flatten().copied().find(|&piece| view.offers(peer, piece))
 }
 
 impl PiecePolicy for RarestFirst {
@@ -136,7 +131,7 @@ impl PiecePolicy for RarestFirst {
         }
         let piece = if let Some(only) = view.only() {
             // DL-3: what was just freed is taken as it is listed.
-            only.iter().copied().find(|&piece| wants(peer, view, piece))
+            only.iter().copied().find(|&piece| view.offers(peer, piece))
         } else if let Some(partial) = self.partial(peer, view, rng) {
             Some(partial)
         } else if view.pieces().have().count() < self.config.random_first_pieces {

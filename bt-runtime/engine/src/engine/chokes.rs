@@ -85,11 +85,10 @@ impl Engine {
             let peer = self.facts[at].key.0;
             match choice {
                 Some((share, reason)) => {
-                    self.connections[at].share = share;
+                    self.set_share(at, share);
                     if self.facts[at].am_choking {
                         self.facts[at].am_choking = false;
                         self.facts[at].am_unchoked = Some(self.now);
-                        self.start_serving(at);
                         self.event(|_| Event::Unchoke { peer, dir: Dir::To, reason: Some(reason.0) });
                         self.send(at, Message::Unchoke);
                     }

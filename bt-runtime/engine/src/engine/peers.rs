@@ -200,7 +200,9 @@ impl Engine {
     fn is_connected_to(&self, address: SocketAddr, incoming: bool) -> bool {
         let one_per_address = self.settings.peers.one_per_address;
         let connected = self.facts.iter().map(|peer| peer.address);
-        let pending = self.peers.pending.values().map(|pending| pending.address);
+        // Of a dial of ours that an incoming connection crosses, the handshakes tell which one stays.
+        let pending = self.peers.pending.values().filter(|pending| !incoming || pending.incoming);
+        let pending = pending.map(|pending| pending.address);
         connected.chain(pending).any(|other| {
             (!incoming && other == address) || (one_per_address && place(other) == place(address))
         })
@@ -464,6 +466,7 @@ impl Engine {
         if !self.close_fellow_seed(at) {
             self.advertise(at);
         }
+        self.wake_held_off();
     }
 
     /// Two that have everything have nothing to say to each other; says whether that is so here (DL-9 to DL-11).
@@ -589,6 +592,8 @@ impl Engine {
     /// Finds those that sent no block for the snub time, and when the next one may be one of them (CH-13).
     fn watch_snubbers(&mut self) {
         let snub_time = self.settings.requests.snub_time.get();
+        // What is asked for from here on sets the clock again.
+        self.peers.snub_check = Instant::NEVER;
         let mut next = Instant::NEVER;
         for at in (0..self.facts.len()).rev() {
             let last = self.facts[at].last_received.unwrap_or(Instant::ZERO);
@@ -606,13 +611,12 @@ impl Engine {
             let asked = self.connections[at].active.first().map(|active| active.at);
             if let Some(asked) = asked
                 && self.settings.requests.snub_releases_requests
-                && !self.connections[at].stalled
             {
                 let due = last.max(asked) + snub_time;
                 if due <= self.now { self.give_up_on(at) } else { next = next.min(due) }
             }
         }
-        self.peers.snub_check = next;
+        self.peers.snub_check = self.peers.snub_check.min(next);
     }
 
     /// Others are asked for what this peer does not send (CH-14); it is asked for one block at a time from now on.

@@ -19,8 +19,8 @@ pub(super) struct Trouble {
     pause: Duration,
     /// Full pieces that the store would not take.
     unfinished: Vec<PieceIndex>,
-    /// Whether the endgame began during this input.
-    pub(super) endgame_began: bool,
+    /// Whether pieces that were had were ever lost.
+    pub(super) lost: bool,
 }
 
 /// The first pause after a store failed, and the longest; each is twice the one before.
@@ -74,10 +74,7 @@ impl Engine {
                 self.store_works();
                 self.good(piece, &digests);
             }
-            Ok(Verdict::Bad(digests)) => {
-                self.store_works();
-                self.bad(piece, digests);
-            }
+            Ok(Verdict::Bad(digests)) => self.bad(piece, digests),
             Err(error) => self.store_failed(Some(piece), &error),
         }
     }
@@ -161,6 +158,7 @@ impl Engine {
         if !self.pieces.have().contains(piece) {
             return;
         }
+        self.trouble.lost = true;
         let was_open = self.pieces.is_open(piece);
         self.pieces.forget(piece, &mut self.rng);
         self.own.is_seed = false;

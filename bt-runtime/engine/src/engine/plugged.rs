@@ -1,5 +1,6 @@
 //! A policy behind its boundary: with its name, its stream of chance, and a wall that its panics stop at.
 
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bt_api::Rng;
@@ -13,41 +14,48 @@ pub(super) struct Plugged<P: ?Sized> {
     /// How many of its answers were wrong.
     pub(super) violations: u64,
     /// What it said when it panicked, until the engine has taken it.
-    pub(super) died: Option<String>,
-    dead: bool,
+    died: RefCell<Option<String>>,
+    dead: Cell<bool>,
 }
 
 impl<P: ?Sized> Plugged<P> {
     pub(super) fn new((name, policy): (String, Box<P>), rng: Generator) -> Self {
-        Self { name, policy, rng, violations: 0, died: None, dead: false }
+        Self { name, policy, rng, violations: 0, died: RefCell::default(), dead: Cell::new(false) }
     }
 
     /// Calls the policy; one that panics, now or earlier, gives `otherwise`.
     pub(super) fn call<R>(&mut self, otherwise: R, f: impl FnOnce(&mut P, &mut dyn Rng) -> R) -> R {
-        if self.dead {
+        if self.dead.get() {
             return otherwise;
         }
         let (policy, rng) = (&mut *self.policy, &mut self.rng);
         // The policy is never called again after a panic, so that a torn state is never seen.
-        match catch_unwind(AssertUnwindSafe(|| f(policy, rng))) {
-            Ok(answer) => answer,
-            Err(panic) => {
-                self.dead = true;
-                let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                self.died = Some(format!("the plug-in `{}` panicked: {said}", self.name));
-                otherwise
-            }
-        }
+        let answer = catch_unwind(AssertUnwindSafe(|| f(policy, rng)));
+        self.unless_panicked(answer, otherwise)
     }
 
     /// Asks the policy something that changes nothing.
     pub(super) fn peek<R>(&self, otherwise: R, f: impl FnOnce(&P) -> R) -> R {
-        if self.dead {
+        if self.dead.get() {
             return otherwise;
         }
         let policy = &*self.policy;
-        // A panic here shows again in the next `call`, which reports it.
-        catch_unwind(AssertUnwindSafe(|| f(policy))).unwrap_or(otherwise)
+        let answer = catch_unwind(AssertUnwindSafe(|| f(policy)));
+        self.unless_panicked(answer, otherwise)
+    }
+
+    /// What it said when it panicked, once.
+    pub(super) fn take_death(&mut self) -> Option<String> {
+        self.died.take()
+    }
+
+    fn unless_panicked<R>(&self, answer: std::thread::Result<R>, otherwise: R) -> R {
+        answer.unwrap_or_else(|panic| {
+            self.dead.set(true);
+            let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            *self.died.borrow_mut() = Some(format!("the plug-in `{}` panicked: {said}", self.name));
+            otherwise
+        })
     }
 }

@@ -65,6 +65,8 @@ impl Engine {
         let mut peers: Vec<PeerKey> =
             self.facts.iter().filter(|facts| !facts.peer_choking).map(|facts| facts.key).collect();
         rng::shuffle(&mut self.rng, &mut peers);
+        // Who answers nothing is asked last.
+        peers.sort_by_key(|&peer| self.at(peer).is_some_and(|at| self.connections[at].stalled));
         for peer in peers {
             if let Some(at) = self.at(peer) {
                 self.ask_for_more(at, Some(pieces));
@@ -107,7 +109,7 @@ impl Engine {
             self.ask_for_more(at, None);
             from = at + 1;
         }
-        if std::mem::take(&mut self.trouble.endgame_began) {
+        if std::mem::take(&mut self.endgame_began) {
             (0..self.connections.len()).for_each(|at| self.ask_for_more(at, None));
         }
     }
@@ -118,12 +120,13 @@ impl Engine {
             return;
         }
         let backlog = self.backlog(at);
+        let withheld = self.withheld(at);
         while self.connections[at].active.len() < backlog {
             if self.connections[at].useful == 0 && !self.endgame {
                 break;
             }
             let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.facts), self.endgame);
-            let view = only.map_or(view, |only| view.restricted(only));
+            let view = only.map_or(view, |only| view.restricted(only)).withholding(&withheld);
             let (now, facts) = (self.now, &self.facts[at]);
             let pick = self.picker.call(Pick::Nothing, |policy, rng| policy.pick(now, facts, &view, rng));
             let block = match pick {
@@ -132,11 +135,16 @@ impl Engine {
                     break;
                 }
                 Pick::Piece(piece) if view.offers(facts, piece) => self.take_block(at, piece),
-                Pick::Block(block) if facts.pieces.contains(block.piece) => self.take_exactly(at, block),
+                Pick::Block(block)
+                    if facts.pieces.contains(block.piece) && !withheld.contains(&block.piece) =>
+                {
+                    self.take_exactly(at, block)
+                }
                 Pick::Piece(_) | Pick::Block(_) => None,
             };
             let Some(block) = block else {
                 self.piece_violation("picked what the peer lacks, we have, or is not open");
+                self.due[at].held_off = true;
                 break;
             };
             self.request(at, block);
@@ -199,6 +207,7 @@ impl Engine {
             length: block.length,
         });
         self.send(at, Message::Request(block));
+        self.guard.asked(block.piece, peer, self.now);
         self.notice_picker(PieceEvent::Requested { block, peer, from_seed });
         self.look_for_endgame();
     }
@@ -212,7 +221,7 @@ impl Engine {
         self.endgame = endgame;
         self.due.iter_mut().for_each(|due| due.unsettled = true);
         if endgame {
-            self.trouble.endgame_began = true;
+            self.endgame_began = true;
             self.event(|engine| Event::Endgame { missing: engine.pieces.left() });
         }
     }

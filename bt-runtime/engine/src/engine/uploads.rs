@@ -99,12 +99,17 @@ impl Engine {
         if limit == self.uplink.limit {
             return;
         }
+        // Whatever was held back is looked at again at once (CN-17); of a debt, at the new rate.
+        self.uplink.closed_until = match (self.uplink.limiter, self.uplink.limit, limit) {
+            (Limiter::Bucket, Some(old), Some(new)) => {
+                let debt = self.uplink.closed_until.since(self.now).as_nanos() * u128::from(old)
+                    / u128::from(new.max(1));
+                self.now + Duration::from_nanos(u64::try_from(debt).unwrap_or(u64::MAX))
+            }
+            _ => Instant::ZERO,
+        };
         self.uplink.limit = limit;
         self.own.upload_limit = limit;
-        if limit.is_none() || self.uplink.limiter == Limiter::Suspend {
-            // Whatever was held back is looked at again at once (CN-17).
-            self.uplink.closed_until = Instant::ZERO;
-        }
     }
 
     /// A request came (UP-4).
@@ -125,6 +130,10 @@ impl Engine {
         }
         if self.facts[at].am_choking || self.queues[at].requests.len() >= settings.max_queue as usize {
             return;
+        }
+        if self.queues[at].requests.is_empty() && self.connections[at].in_flight == 0 {
+            // Who asked for nothing for a while has saved nothing up.
+            self.level(at);
         }
         self.queues[at].requests.push_back(block);
         self.facts[at].queued += 1;
@@ -160,12 +169,21 @@ impl Engine {
         self.facts[at].queued = 0;
     }
 
-    /// A peer that is unchoked begins level with those that are served already.
-    pub(super) fn start_serving(&mut self, at: usize) {
-        let served = self.connections.iter().zip(&self.facts).filter(|(_, facts)| !facts.am_choking);
-        let others = served.filter(|(_, facts)| facts.key != self.facts[at].key);
-        if let Some(level) = others.map(|(connection, _)| connection.served).min() {
+    /// A peer that begins to wait is level with those that wait already.
+    fn level(&mut self, at: usize) {
+        let waiting =
+            self.queues.iter().zip(&self.connections).filter(|(queue, _)| !queue.requests.is_empty());
+        if let Some(level) = waiting.map(|(_, connection)| connection.served).min() {
             self.connections[at].served = self.connections[at].served.max(level);
+        }
+    }
+
+    /// Serves the peer with `share` from now on; what an earlier cap held back is free.
+    pub(super) fn set_share(&mut self, at: usize, share: Share) {
+        if self.connections[at].share != share {
+            self.connections[at].share = share;
+            self.connections[at].next_allowed = self.now;
+            self.look_at_readiness(at);
         }
     }
 
@@ -230,7 +248,9 @@ impl Engine {
             .checked_add(block.length)
             .is_some_and(|end| end <= self.pieces.piece_length(block.piece));
         if !inside || !self.pieces.have().contains(block.piece) {
-            return self.close(at, CloseReason::BadRequest);
+            // A piece that we showed and lost is no fault of the peer.
+            let ours = inside && self.trouble.lost;
+            return self.close(at, if ours { CloseReason::Store } else { CloseReason::BadRequest });
         }
         let length = u64::from(block.length);
         self.uplink.spend(self.now, length);

@@ -44,6 +44,8 @@ pub struct Metainfo {
     pub private: bool,
     /// Its trackers in tiers (BEP 12): each URL once, no tier empty; none at all if it names none.
     pub trackers: Vec<Vec<String>>,
+    /// Its one tracker for clients that know no tiers (BEP 3).
+    pub announce: Option<String>,
     /// What its maker says about it.
     pub comment: Option<String>,
     /// The program that made it.
@@ -89,12 +91,23 @@ impl Metainfo {
             piece_hashes: info.piece_hashes(&layout)?,
             layout,
             private: info.private,
+            announce: announce.and_then(lossy).filter(|url| !url.is_empty()),
             trackers: trackers(announce, tiers)?,
             comment: comment.and_then(lossy),
             created_by: created_by.and_then(lossy),
             creation_date: created.and_then(|date| date.integer()?.parse().ok()),
             raw_names,
         })
+    }
+
+    /// The trackers to announce to: with `all` every tier; else one, as clients before BEP 12 did, which do not
+    /// look at `announce-list` where there is an `announce` (BF-1).
+    pub fn tiers(&self, all: bool) -> Vec<Vec<String>> {
+        if all {
+            return self.trackers.clone();
+        }
+        let one = self.announce.as_ref().or_else(|| self.trackers.first()?.first());
+        one.into_iter().map(|url| vec![url.clone()]).collect()
     }
 
     /// What a store is told of the torrent: `folder` is the output folder, `saved` what the store saved
