@@ -3,15 +3,18 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use async_channel::Sender;
+use async_std::future::timeout;
 use async_std::io::Write;
 use bt_api::{Block, BlockRef, PeerKey, StorageError};
 use bt_engine::CloseReason;
 use bt_engine::wire::{Message, PIECE_HEADER, encode, piece_header};
-use futures::future::poll_fn;
+use futures::future::{Either, poll_fn, select};
 use futures::io::AsyncWriteExt;
 use futures::task::AtomicWaker;
 
@@ -28,6 +31,9 @@ const MOST_IN_WRITE: usize = 1 << 20;
 /// How many slices one write names at most; the limit of common systems is 1024.
 const MOST_SLICES: usize = 256;
 
+/// A peer that took nothing for so long, of what it is sent, does not read.
+pub(crate) const STALL_TIME: Duration = Duration::from_secs(60);
+
 /// The queue of one connection.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -40,6 +46,8 @@ struct State {
     items: VecDeque<Item>,
     /// Bytes of messages in `items`.
     control: usize,
+    /// Memory is short: blocks that wait are not to hold the long buffers that they are parts of.
+    relieve: bool,
     closed: bool,
 }
 
@@ -86,6 +94,14 @@ impl Outbox {
         self.writer.wake();
     }
 
+    /// Memory is short: has the writer copy the blocks that wait, so that the buffers which they are parts
+    /// of are free. The copies are as many as the engine lets a peer have under way, whatever the memory
+    /// limit is; like the spare buffer of each connection they let everybody else go on.
+    pub(crate) fn relieve(&self) {
+        self.lock().relieve = true;
+        self.wake();
+    }
+
     /// Ends the connection once the queue is empty.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -106,40 +122,55 @@ impl Outbox {
         .await;
     }
 
-    /// Writes what is queued to `stream` until the connection is closed or fails, and tells the torrent of
-    /// the blocks of `peer` that the socket took.
+    /// Writes what is queued to `stream` until the connection is closed or fails, or `patience` passes in
+    /// which nothing could be written; tells the torrent of the blocks of `peer` that the socket took.
     pub(crate) async fn write_to(
         &self,
         mut stream: impl Write + Unpin,
         peer: PeerKey,
         notes: &Sender<Note>,
+        patience: Duration,
     ) -> Result<(), CloseReason> {
         let (mut items, mut queue) = (VecDeque::new(), Queue::default());
+        let (mut sent, mut give_up_at) = (Vec::new(), None);
         loop {
-            let mut sent = Vec::new();
-            let closed = {
+            let (closed, relieve) = {
                 let mut state = self.lock();
                 items.append(&mut state.items);
                 state.control = queue.control;
-                state.closed
+                (state.closed, std::mem::take(&mut state.relieve))
             };
-            fill(&mut items, &mut queue, &mut sent).await;
+            fill(&mut items, &mut queue, &mut sent);
+            if relieve {
+                items.iter_mut().for_each(Item::copy);
+                queue.copy();
+            }
+            let relief = pin!(self.wait(|state| state.relieve));
             if !queue.segments.is_empty() {
                 let slices = queue.slices();
-                let written = stream.write_vectored(&slices).await;
+                let now = Instant::now();
+                let left = give_up_at.get_or_insert(now + patience).saturating_duration_since(now);
+                let writing = timeout(left, stream.write_vectored(&slices));
+                let Either::Left((written, _)) = select(pin!(writing), relief).await else { continue };
+                give_up_at = None;
                 match written {
-                    Ok(0) => return Err(CloseReason::Remote),
-                    Ok(written) => queue.advance(written, &mut sent),
-                    Err(error) => return Err(CloseReason::Io(error.to_string())),
+                    Ok(Ok(0)) => return Err(CloseReason::Remote),
+                    Ok(Ok(written)) => queue.advance(written, &mut sent),
+                    Ok(Err(error)) => return Err(CloseReason::Io(error.to_string())),
+                    Err(_) => return Err(CloseReason::Io("the peer does not read".into())),
                 }
-            } else if items.is_empty() && sent.is_empty() {
-                if closed {
+            } else if sent.is_empty() {
+                match items.front() {
+                    Some(Item::Upload(_, slot)) => drop(select(pin!(slot.read()), relief).await),
+                    _ if closed => return Ok(()),
+                    _ => self.wait(|state| state.closed || !state.items.is_empty()).await,
+                }
+            }
+            if !sent.is_empty() {
+                let note = Note::Uploaded(peer, std::mem::take(&mut sent));
+                if notes.send(note).await.is_err() {
                     return Ok(());
                 }
-                self.wait(|state| state.closed || !state.items.is_empty()).await;
-            }
-            if !sent.is_empty() && notes.send(Note::Uploaded(peer, sent)).await.is_err() {
-                return Ok(());
             }
         }
     }
@@ -147,25 +178,27 @@ impl Outbox {
 
 type Sent = (BlockRef, Result<(), StorageError>);
 
-/// Moves items whose bytes are here to the write queue; waits for a block only when nothing else is left to write.
-async fn fill(items: &mut VecDeque<Item>, queue: &mut Queue, sent: &mut Vec<Sent>) {
+/// Moves items whose bytes are here to the write queue, up to the first whose are not.
+fn fill(items: &mut VecDeque<Item>, queue: &mut Queue, sent: &mut Vec<Sent>) {
     while queue.length < MOST_IN_WRITE
         && queue.segments.len() < MOST_SLICES
         && let Some(item) = items.pop_front()
     {
         match item {
             Item::Control(bytes) => queue.control(bytes),
-            Item::Upload(block, slot) => {
-                let read = match slot.now() {
-                    Some(read) => read,
-                    None if queue.segments.is_empty() && sent.is_empty() => slot.read().await,
-                    None => return items.push_front(Item::Upload(block, slot)),
-                };
-                match read {
-                    Ok(blocks) => queue.block(block, blocks),
-                    Err(error) => sent.push((block, Err(error))),
-                }
-            }
+            Item::Upload(block, slot) => match slot.now() {
+                Some(Ok(blocks)) => queue.block(block, blocks),
+                Some(Err(error)) => sent.push((block, Err(error))),
+                None => return items.push_front(Item::Upload(block, slot)),
+            },
+        }
+    }
+}
+
+impl Item {
+    fn copy(&mut self) {
+        if let Self::Upload(_, slot) = self {
+            slot.copy();
         }
     }
 }
@@ -230,6 +263,15 @@ impl Queue {
         }
     }
 
+    /// Lets go of the buffers that blocks are parts of.
+    fn copy(&mut self) {
+        for segment in &mut self.segments {
+            if let Segment::Payload(bytes, _) = segment {
+                *bytes = bytes.to_vec().into();
+            }
+        }
+    }
+
     fn slices(&self) -> Vec<IoSlice<'_>> {
         let mut slices: Vec<_> =
             self.segments.iter().take(MOST_SLICES).map(|segment| IoSlice::new(segment.bytes())).collect();
@@ -254,5 +296,63 @@ impl Queue {
             }
             self.segments.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::Context;
+
+    use bt_api::PieceIndex;
+    use futures::FutureExt;
+
+    use super::super::pool::{BufferPool, LONGEST};
+    use super::*;
+
+    /// A socket whose other end never reads.
+    struct Stuck;
+
+    impl Write for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Pending
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    const BLOCK: BlockRef = BlockRef { piece: PieceIndex(0), begin: 0, length: 16 << 10 };
+
+    #[test]
+    fn a_peer_that_does_not_read_frees_memory_when_it_is_short() {
+        let pool = BufferPool::new(0);
+        let (outbox, (notes, _inbox)) = (Outbox::default(), async_channel::unbounded());
+        let mut writing = pin!(outbox.write_to(Stuck, PeerKey(0), &notes, STALL_TIME));
+        let mut free = || pool.get_for_store(pool.limit()).now_or_never().is_some();
+        // One is in the write queue, the other still to be moved there.
+        for _ in 0..2 {
+            let span = pool.get_for_store(LONGEST).now_or_never().unwrap().freeze();
+            outbox.upload(BLOCK, Slot::of(span.slice(0..16 << 10)));
+            drop(span);
+            assert!(writing.as_mut().now_or_never().is_none());
+        }
+        assert!(!free());
+        outbox.relieve();
+        assert!(writing.as_mut().now_or_never().is_none());
+        assert!(free());
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_closed_whatever_else_happens() {
+        let (outbox, (notes, _inbox)) = (Outbox::default(), async_channel::unbounded());
+        let mut writing = pin!(outbox.write_to(Stuck, PeerKey(0), &notes, Duration::ZERO));
+        assert!(writing.as_mut().now_or_never().is_none(), "nothing is to be written yet");
+        outbox.message(&Message::Unchoke).unwrap();
+        let end = async_std::task::block_on(writing);
+        assert_eq!(end, Err(CloseReason::Io("the peer does not read".into())));
     }
 }

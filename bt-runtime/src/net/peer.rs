@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Shared;
 use super::intake::{Got, Intake};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, STALL_TIME};
 use super::pool::LONGEST;
 use super::torrent::Note;
 
@@ -86,7 +86,7 @@ impl Connection {
         stream.set_nodelay(true).map_err(|error| CloseReason::Io(error.to_string()))?;
         let intake = Intake::new(self.info_hash, handshake, bytes, self.decoder.clone());
         let read = std::pin::pin!(self.read(&stream, intake, deadline));
-        let write = std::pin::pin!(self.outbox.write_to(&stream, self.peer, &self.notes));
+        let write = std::pin::pin!(self.outbox.write_to(&stream, self.peer, &self.notes, STALL_TIME));
         select(read, write).await.factor_first().0
     }
 

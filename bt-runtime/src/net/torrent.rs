@@ -43,6 +43,9 @@ const NOTES_A_TURN: usize = 32;
 /// How often the figures that users see are renewed.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often connections are told that memory is short: what they copy then is copied at this rate at most.
+const RELIEF_INTERVAL: Duration = Duration::from_millis(200);
+
 /// How often the resume file is saved while pieces come in.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -106,6 +109,8 @@ pub(crate) struct Running {
     next_tag: u64,
     timer: Option<(Instant, BoxFuture<'static, ()>)>,
     status_due: Instant,
+    /// When connections may be told again that memory is short.
+    relief_due: Instant,
     save_due: Instant,
     /// How many pieces the last resume file has; whether one is being written.
     saved: u32,
@@ -134,6 +139,7 @@ impl Running {
             next_tag: 0,
             timer: None,
             status_due: Instant::ZERO,
+            relief_due: Instant::ZERO,
             save_due: setup.shared.host.now() + SAVE_INTERVAL,
             // What was found is saved soon, so that it is not hashed again.
             saved: 0,
@@ -412,11 +418,15 @@ impl Running {
                 link.outbox.wake();
             }
         }
+        let now = self.now();
         if self.setup.shared.pool.is_short() {
             self.uploads.relieve();
             self.assembly.relieve();
+            if now >= self.relief_due {
+                self.relief_due = now + RELIEF_INTERVAL;
+                self.links.values().for_each(|link| link.outbox.relieve());
+            }
         }
-        let now = self.now();
         let have = self.setup.engine.have();
         let (count, is_complete) = (have.count(), have.is_full());
         let changed = count != self.saved;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use async_std::task;
 use bt_api::{Block, BlockRef, BoxFuture, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore};
 use futures::FutureExt;
-use futures::future::Shared;
+use futures::future::{Shared, ready};
 
 use super::panics;
 use super::pool::LONGEST;
@@ -149,6 +149,23 @@ impl Drop for Uploads {
 }
 
 impl Slot {
+    /// A slot for a block that is here.
+    #[cfg(test)]
+    pub(crate) fn of(block: Block) -> Self {
+        let range = 0..block.len();
+        Self(vec![(ready(Ok(block)).boxed().shared(), range)])
+    }
+
+    /// Replaces bytes that are here by a copy, so that the buffers they are parts of are free.
+    pub(crate) fn copy(&mut self) {
+        for (reading, range) in &mut self.0 {
+            if let Some(Ok(block)) = reading.clone().now_or_never() {
+                let copy = block[range.clone()].to_vec();
+                (*reading, *range) = (ready(Ok(copy.into())).boxed().shared(), 0..range.len());
+            }
+        }
+    }
+
     /// The bytes, if they are here.
     pub(crate) fn now(&self) -> Option<Result<Vec<Block>, StorageError>> {
         self.read().now_or_never()
