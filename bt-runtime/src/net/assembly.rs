@@ -11,10 +11,13 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use async_std::task;
-use bt_api::{Block, BlockRef, PieceHash, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore};
+use bt_api::{
+    Block, BlockRef, Instant, PieceHash, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore,
+};
 use bt_engine::Verdict;
 use futures::FutureExt;
 use sha1::{Digest, Sha1};
@@ -38,6 +41,9 @@ const WRITES_AT_ONCE: usize = 4;
 /// How many pieces are written early at a time when memory is short.
 const RELIEVED_AT_ONCE: usize = 4;
 
+/// How long to wait after an early write failed before the next try: a full disk stays full for a while.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
 /// The pieces of one torrent that are being received.
 pub(crate) struct Assembly {
     desk: Desk,
@@ -45,6 +51,8 @@ pub(crate) struct Assembly {
     /// How often a piece was begun; tells answers to an earlier try of a piece apart.
     tries: u64,
     running: usize,
+    /// Early writes fail, and the user was told.
+    troubled: bool,
 }
 
 /// What every job needs.
@@ -73,8 +81,9 @@ struct Piece {
     busy: bool,
     /// Set by `finish`: whether the hashes of the blocks are wanted.
     finish: Option<bool>,
-    /// A write failed: only `finish` writes again.
-    write_failed: bool,
+    /// When an early write failed. After a pause `relieve` tries again: a piece that is larger than memory
+    /// can never be whole without that. `finish` writes in any case.
+    failed_at: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -114,7 +123,8 @@ pub(crate) struct Done {
     sha: Sha1,
     hashed: u32,
     written: Vec<(u32, u32)>,
-    failed: bool,
+    /// Why it did not end, where the engine is not told by `answer`.
+    failure: Option<StorageError>,
     answer: Option<Result<Verdict, StorageError>>,
 }
 
@@ -122,7 +132,7 @@ impl Assembly {
     /// Pieces of `torrent` go to `store`; jobs answer to `notes`.
     pub(crate) fn new(store: Arc<dyn TorrentStore>, torrent: Arc<Torrent>, notes: Sender<Note>) -> Self {
         let desk = Desk { store, torrent, notes, writing: async_channel::bounded(WRITES_AT_ONCE) };
-        Self { desk, pieces: BTreeMap::new(), tries: 0, running: 0 }
+        Self { desk, pieces: BTreeMap::new(), tries: 0, running: 0, troubled: false }
     }
 
     /// Whether jobs are under way.
@@ -164,8 +174,9 @@ impl Assembly {
     }
 
     /// Memory is short: writes blocks of unfinished pieces early, of those first that hold most.
-    pub(crate) fn relieve(&mut self) {
-        let idle = |piece: &Piece| !piece.busy && piece.in_memory > 0 && !piece.write_failed;
+    pub(crate) fn relieve(&mut self, now: Instant) {
+        let rested = |piece: &Piece| piece.failed_at.is_none_or(|at| now >= at + RETRY_PAUSE);
+        let idle = |piece: &Piece| !piece.busy && piece.in_memory > 0 && rested(piece);
         let mut largest: Vec<_> = self
             .pieces
             .iter()
@@ -180,8 +191,21 @@ impl Assembly {
         }
     }
 
+    /// Why early writes fail, told once until one works.
+    pub(crate) fn take_warning(&mut self, done: &Done) -> Option<String> {
+        let Some(error) = &done.failure else {
+            self.troubled &= done.written.is_empty();
+            return None;
+        };
+        (!std::mem::replace(&mut self.troubled, true)).then(|| error.to_string())
+    }
+
     /// Takes the answer of a job; answers what the engine is to be told.
-    pub(crate) fn done(&mut self, done: Done) -> Option<(PieceIndex, Result<Verdict, StorageError>)> {
+    pub(crate) fn done(
+        &mut self,
+        now: Instant,
+        done: Done,
+    ) -> Option<(PieceIndex, Result<Verdict, StorageError>)> {
         self.running -= 1;
         let index = done.piece;
         let piece = self.pieces.get_mut(&index)?;
@@ -190,7 +214,7 @@ impl Assembly {
             self.advance(index);
             return None;
         }
-        piece.take_back(&done);
+        piece.take_back(now, &done);
         let Some(answer) = done.answer else {
             self.advance(index);
             return None;
@@ -210,7 +234,7 @@ impl Assembly {
         }
         let write_to = if piece.finish.is_some() {
             piece.length
-        } else if piece.length > WRITE_RUN && !piece.write_failed {
+        } else if piece.length > WRITE_RUN && piece.failed_at.is_none() {
             // Whole runs only, counted from the start of the piece: writes stay aligned.
             piece.whole / WRITE_RUN * WRITE_RUN
         } else {
@@ -247,7 +271,7 @@ impl Piece {
             in_memory: 0,
             busy: false,
             finish: None,
-            write_failed: false,
+            failed_at: None,
         }
     }
 
@@ -293,10 +317,14 @@ impl Piece {
     }
 
     /// Takes over what a job did.
-    fn take_back(&mut self, done: &Done) {
+    fn take_back(&mut self, now: Instant, done: &Done) {
         self.sha = done.sha.clone();
         self.hashed = done.hashed;
-        self.write_failed |= done.failed;
+        self.failed_at = match &done.failure {
+            Some(_) => Some(now),
+            None if done.written.is_empty() => self.failed_at,
+            None => None,
+        };
         for &(offset, length) in &done.written {
             for (_, kept) in self.kept.range_mut(offset..offset + length) {
                 if kept.bytes.take().is_some() {
@@ -314,15 +342,12 @@ impl Piece {
 
 impl Job {
     async fn run(mut self, desk: Desk) -> Done {
-        let (mut written, mut failed) = (Vec::new(), false);
+        let mut written = Vec::new();
         let finish = self.finish.take();
         let result = self.work(&desk, finish.as_ref(), &mut written).await;
-        let answer = match result {
-            Ok(verdict) => verdict.map(Ok),
-            Err(error) => {
-                failed = true;
-                finish.is_some().then_some(Err(error))
-            }
+        let (answer, failure) = match result {
+            Err(error) if finish.is_none() => (None, Some(error)),
+            result => (result.transpose(), None),
         };
         Done {
             piece: self.piece,
@@ -330,7 +355,7 @@ impl Job {
             sha: self.sha,
             hashed: self.hashed,
             written,
-            failed,
+            failure,
             answer,
         }
     }
@@ -498,6 +523,8 @@ mod tests {
         store: Arc<Scripted>,
         inbox: Receiver<Note>,
         content: Vec<u8>,
+        now: Instant,
+        warnings: Vec<String>,
     }
 
     impl Bench {
@@ -515,7 +542,8 @@ mod tests {
             };
             let (notes, inbox) = async_channel::unbounded();
             let store = Arc::new(Scripted::default());
-            Self { assembly: Assembly::new(store.clone(), Arc::new(torrent), notes), store, inbox, content }
+            let assembly = Assembly::new(store.clone(), Arc::new(torrent), notes);
+            Self { assembly, store, inbox, content, now: Instant::ZERO, warnings: Vec::new() }
         }
 
         fn blocks(&self) -> Vec<u32> {
@@ -538,7 +566,8 @@ mod tests {
             while self.assembly.is_busy() {
                 match block_on(self.inbox.recv()).unwrap() {
                     Note::Piece(done) => {
-                        answer = self.assembly.done(*done).map(|(_, result)| result).or(answer)
+                        self.warnings.extend(self.assembly.take_warning(&done));
+                        answer = self.assembly.done(self.now, *done).map(|(_, result)| result).or(answer)
                     }
                     Note::StorePanicked(message) => panic!("{message}"),
                     _ => unreachable!("jobs say nothing else"),
@@ -592,7 +621,7 @@ mod tests {
             for (i, begin) in order.into_iter().enumerate() {
                 bench.keep(begin, false);
                 if i as u32 % 7 == round % 7 {
-                    bench.assembly.relieve();
+                    bench.assembly.relieve(Instant::ZERO);
                     if round % 2 == 0 {
                         bench.settle();
                     }
@@ -609,7 +638,7 @@ mod tests {
         let mut bench = Bench::new(BLOCK * 3);
         bench.keep(0, false);
         bench.keep(2 * BLOCK, false);
-        bench.assembly.relieve();
+        bench.assembly.relieve(Instant::ZERO);
         bench.settle();
         assert_eq!(bench.assembly.pieces[&PIECE].in_memory, 0);
         bench.keep(BLOCK, false);
@@ -645,6 +674,28 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(bench.finish(false).unwrap_err().kind(), StorageErrorKind::Full);
         }
+        assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
+        bench.script(|script| assert_eq!(script.bytes, bench.content));
+    }
+
+    /// Otherwise a piece that is larger than memory would hold all of it for ever.
+    #[test]
+    fn early_writes_are_tried_again_after_a_pause_and_told_once() {
+        let mut bench = Bench::new(WRITE_RUN * 4);
+        bench.script(|script| script.failures = 2);
+        let blocks = bench.blocks();
+        let (first, last) = blocks.split_at(blocks.len() - 1);
+        first.iter().for_each(|&begin| bench.keep(begin, false));
+        bench.settle();
+        for (seconds, writes) in [(0, false), (5, false), (9, false), (10, true)] {
+            bench.now = Instant::ZERO + Duration::from_secs(seconds);
+            bench.assembly.relieve(bench.now);
+            bench.settle();
+            let all = bench.assembly.pieces[&PIECE].in_memory == 0;
+            assert_eq!(all, writes, "after {seconds} s");
+        }
+        assert_eq!(bench.warnings.len(), 1);
+        bench.keep(last[0], false);
         assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
         bench.script(|script| assert_eq!(script.bytes, bench.content));
     }

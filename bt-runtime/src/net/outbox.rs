@@ -332,7 +332,7 @@ mod tests {
         let pool = BufferPool::new(0);
         let (outbox, (notes, _inbox)) = (Outbox::default(), async_channel::unbounded());
         let mut writing = pin!(outbox.write_to(Stuck, PeerKey(0), &notes, STALL_TIME));
-        let mut free = || pool.get_for_store(pool.limit()).now_or_never().is_some();
+        let free = || pool.get_for_store(pool.limit()).now_or_never().is_some();
         // One is in the write queue, the other still to be moved there.
         for _ in 0..2 {
             let span = pool.get_for_store(LONGEST).now_or_never().unwrap().freeze();

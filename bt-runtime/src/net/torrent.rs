@@ -256,7 +256,12 @@ impl Running {
                 self.incoming(now, address, Start::Incoming(stream, handshake, bytes));
             }
             Note::Piece(done) => {
-                if let Some((piece, result)) = self.assembly.done(*done) {
+                if let Some(why) = self.assembly.take_warning(&done) {
+                    self.setup
+                        .board
+                        .warn(format!("writing early to free memory fails, and is tried again: {why}"));
+                }
+                if let Some((piece, result)) = self.assembly.done(now, *done) {
                     engine.handle(now, Input::Finished { piece, result });
                 }
             }
@@ -421,7 +426,7 @@ impl Running {
         let now = self.now();
         if self.setup.shared.pool.is_short() {
             self.uploads.relieve();
-            self.assembly.relieve();
+            self.assembly.relieve(now);
             if now >= self.relief_due {
                 self.relief_due = now + RELIEF_INTERVAL;
                 self.links.values().for_each(|link| link.outbox.relieve());
