@@ -276,6 +276,29 @@ fn what_is_written_after_the_checkpoint_is_not_vouched_for() {
     assert_eq!(open(&torrent).pieces_held(), [2, 3]);
 }
 
+/// A checkpoint does not take what somebody else wrote while the store ran for what was sealed.
+#[test]
+fn a_file_that_others_wrote_while_running_is_not_vouched_for() {
+    let (folder, mut torrent) = three();
+    fill(&mut torrent);
+    let store = open(&torrent);
+    assert!(store.held().is_full());
+    let b = fs::File::options().write(true).open(folder.path().join("t/d/b")).unwrap();
+    b.set_modified(SystemTime::now() + Duration::from_secs(9)).unwrap();
+    torrent.saved = store.checkpoint().unwrap();
+    assert_eq!(store.pieces_held(), [0]);
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(open(&torrent).pieces_held(), [0]);
+    // Found, hashed and sealed once more, it is.
+    let store = open(&torrent);
+    (1..4).for_each(|piece| store.seal(piece));
+    torrent.saved = store.checkpoint().unwrap();
+    store.close().unwrap();
+    drop(store);
+    assert!(open(&torrent).held().is_full());
+}
+
 #[test]
 fn a_file_that_is_taken_away_while_running_is_told() {
     let (folder, mut torrent) = three();

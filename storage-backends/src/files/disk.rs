@@ -49,6 +49,10 @@ struct State {
     handle: Option<Handle>,
     /// Whether it was written since it was last synced.
     dirty: bool,
+    /// How it looked at the start, or after our last write: when it looks otherwise, somebody else wrote.
+    stamp: Option<Stamp>,
+    /// Writes of ours that are under way.
+    writers: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -102,7 +106,11 @@ impl Disk {
         let table = Table {
             files: found
                 .into_iter()
-                .map(|facts| State { known: facts.map(Known::from), ..State::default() })
+                .map(|facts| State {
+                    known: facts.map(Known::from),
+                    stamp: facts.map(Stamp::from),
+                    ..State::default()
+                })
                 .collect(),
             recent: BTreeMap::new(),
             uses: 0,
@@ -178,9 +186,16 @@ impl Disk {
 
     fn write_span(&self, span: FileSpan, slices: &mut [IoSlice<'_>]) -> Result<(), StorageError> {
         let handle = self.handle(span.file, Access::Write)?;
+        self.look_for_others(span.file);
+        self.table().files[span.file].writers += 1;
         let written = write_all(&handle, slices, span.offset);
         let mut table = self.table();
+        let now = self.look(span.file);
         let state = &mut table.files[span.file];
+        state.writers -= 1;
+        if state.writers == 0 {
+            state.stamp = now;
+        }
         state.dirty = true;
         if let (Ok(()), Some(known)) = (&written, &mut state.known) {
             known.length = known.length.max(span.offset + u64::from(span.length));
@@ -256,7 +271,10 @@ impl Disk {
                 .handle(file, Access::Read)
                 .and_then(|handle| fsync(&*handle).map_err(|errno| self.sync_error(file, errno)));
             if let Err(error) = synced {
-                self.table().files[file].dirty = true;
+                // What did not reach the disk may be gone although a later try works.
+                let mut table = self.table();
+                table.files[file].dirty = true;
+                table.disown(file, &self.torrent);
                 result = Err(error);
             }
         }
@@ -267,8 +285,25 @@ impl Disk {
         StorageError::io(attempt("syncing", self.path(file)), errno.into())
     }
 
+    /// How a file looks now.
+    fn look(&self, file: usize) -> Option<Stamp> {
+        self.folder.glance(self.path(file)).ok().flatten().map(Stamp::from)
+    }
+
+    /// Vouches no longer for a file that somebody else has written since our last write.
+    fn look_for_others(&self, file: usize) {
+        let mut table = self.table();
+        let now = self.look(file);
+        let state = &mut table.files[file];
+        if state.writers == 0 && state.stamp.is_some() && state.stamp != now {
+            state.stamp = now;
+            table.disown(file, &self.torrent);
+        }
+    }
+
     /// How to tell at the next start that a file is unchanged; nothing where it is not the one that it was.
     fn stamp(&self, file: usize) -> Option<Stamp> {
+        self.look_for_others(file);
         let known = self.table().files[file].known?;
         let now = self.folder.glance(self.path(file)).ok()?;
         self.vet(file, known, now, Access::Write).ok()?;
@@ -381,6 +416,13 @@ impl Disk {
 }
 
 impl Table {
+    /// Forgets that pieces with bytes of `file` matched their hashes.
+    fn disown(&mut self, file: usize, torrent: &Torrent) {
+        torrent.layout.pieces_of(file).for_each(|piece| {
+            self.sealed.remove(piece);
+        });
+    }
+
     /// The handle of a file, if it is open for this, and which file it is.
     fn cached(&mut self, file: usize, access: Access) -> Option<(Arc<OwnedFd>, Known)> {
         let state = &mut self.files[file];
