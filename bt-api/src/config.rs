@@ -157,7 +157,8 @@ impl Units {
         let scale = 10_u128.pow(fraction.len() as u32);
         let fraction: u128 = fraction.parse().map_err(|_| fail())?;
         let whole = whole.checked_mul(u128::from(worth)).ok_or_else(fail)?;
-        u64::try_from(whole + fraction * u128::from(worth) / scale).map_err(|_| fail())
+        let sum = whole.checked_add(fraction * u128::from(worth) / scale).ok_or_else(fail)?;
+        u64::try_from(sum).map_err(|_| fail())
     }
 
     /// `amount` of the smallest unit, in the largest unit that it is a whole number of.
@@ -343,6 +344,8 @@ mod tests {
         for wrong in ["", "s", ".5 s", "5. s", "-5 s", "1 S", "1 s s", "99999999999999999999 d", "1e3 s"] {
             assert!(wrong.parse::<Duration>().is_err(), "{wrong:?}");
         }
+        // Just below what the sum of whole and fraction may be.
+        assert!(format!("{}.9 kB", u128::MAX / 1000).parse::<Size>().is_err());
     }
 
     #[test]
