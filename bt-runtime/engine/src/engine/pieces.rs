@@ -13,7 +13,9 @@ use crate::status::Stall;
 /// back is enough to go on. A peer is never blamed for them.
 #[derive(Default)]
 pub(super) struct Trouble {
+    /// What failed last; shown until something works again.
     now: Option<(StorageErrorKind, String)>,
+    paused: bool,
     retry_at: Option<Instant>,
     /// The pause before the next try; grows while tries fail.
     pause: Duration,
@@ -32,7 +34,7 @@ const TEMPORARY_PAUSE: Duration = Duration::from_millis(50);
 impl Trouble {
     /// Whether nothing is to be asked for.
     pub(super) fn pauses(&self) -> bool {
-        self.now.is_some()
+        self.paused
     }
 
     pub(super) fn retry_at(&self) -> Instant {
@@ -48,6 +50,14 @@ impl Trouble {
         self.pause = if self.pause.is_zero() { first } else { (self.pause * 2).min(LONGEST_PAUSE) };
         self.retry_at = Some(now + self.pause);
         self.now = Some((error.kind(), error.to_string()));
+        self.paused = true;
+    }
+
+    /// A block was read: what is shown no longer holds, unless a write is waiting to be tried again.
+    pub(super) fn read_works(&mut self) {
+        if !self.paused {
+            self.now = None;
+        }
     }
 }
 
@@ -159,6 +169,7 @@ impl Engine {
             return;
         }
         self.trouble.lost = true;
+        self.trouble.begin(self.now, error);
         let was_open = self.pieces.is_open(piece);
         self.pieces.forget(piece, &mut self.rng);
         self.own.is_seed = false;
@@ -169,6 +180,7 @@ impl Engine {
 
     fn store_works(&mut self) {
         self.trouble.now = None;
+        self.trouble.paused = false;
         self.trouble.retry_at = None;
         self.trouble.pause = Duration::ZERO;
         let waiting = std::mem::take(&mut self.trouble.unfinished);
@@ -189,7 +201,7 @@ impl Engine {
                 self.outputs.push_back(Output::Finish { piece, digests });
             }
             None => {
-                self.trouble.now = None;
+                self.trouble.paused = false;
                 self.requests_may_change();
             }
         }

@@ -307,6 +307,7 @@ impl Engine {
             return self.close(at, CloseReason::Store);
         }
         connection.up.count(self.now, length);
+        self.trouble.read_works();
         let facts = &mut self.facts[at];
         facts.uploaded += length;
         facts.uploaded_in_round += length;

@@ -140,12 +140,16 @@ fn describe_running(status: &Status) -> String {
         let (percent, tenth, down) = (tenths / 10, tenths % 10, HumanBytes(*download_rate));
         format!("{percent}.{tenth} % of {}, down {down}/s, up {up}/s, {count}", HumanBytes(*bytes_total))
     };
-    if let Some(left) = status.time_left.filter(|_| !status.complete) {
+    if let Some(left) = status.time_left.filter(|_| !status.complete && status.stall.is_none()) {
         text += &format!(", {} left", HumanDuration(left));
     }
     let trouble = status.tracker_trouble.as_ref().map(|trouble| format!("tracker: {}", escape(trouble)));
     // Why nothing moves comes first: a narrow terminal cuts off the end of the line.
     let parts = match &status.stall {
+        // Who has everything and nobody to give it to is not stalled.
+        Some(stall) if status.complete => {
+            [Some(escape(&stall.to_string()).into_owned()), trouble, Some(text)]
+        }
         Some(stall) => [Some(format!("stalled: {}", escape(&stall.to_string()))), trouble, Some(text)],
         None => [Some(text), trouble, None],
     };
