@@ -19,9 +19,9 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// requests under way, as the original has, bring 160 KiB a second from it. 500 are within its queue.
 const FROM_TRANSMISSION: [&str; 2] = ["--set", "requests.backlog=500"];
 
-/// To make up for that it asks for ten seconds' worth at once, and waits a minute and a half for each request that
-/// the original's queue of 250 has dropped.
-const TO_TRANSMISSION: [&str; 2] = ["--set", "upload.max-queue=20000"];
+/// To make up for that it asks for ten seconds' worth at once, which on loopback can be all of it, and waits a minute
+/// and a half for each request that a full queue has dropped.
+const TO_TRANSMISSION: [&str; 2] = ["--set", "upload.max-queue=65536"];
 
 /// Waits until the tracker knows one peer, complete or not, and no other.
 fn wait_for_first(tracker: &mut Opentracker, torrent: &Torrent, complete: bool) {
