@@ -8,12 +8,18 @@ use std::time::Duration;
 
 use async_std::future::timeout;
 use async_std::task::block_on;
-use bt_api::{BlockRef, InfoHash, NewFile, PeerId, PieceHash, PieceIndex, TorrentLayout};
+use bt_api::{
+    Block, BlockRef, BoxFuture, BuildError, Bytes, Host, InfoHash, NewFile, PeerId, PieceHash, PieceIndex,
+    PieceSet, Plugin, StorageError, StorageErrorKind, StorageLayer, Torrent, TorrentLayout, TorrentStore,
+    plugin,
+};
 use bt_engine::handshake;
 use bt_engine::metainfo::{Metainfo, Rules, create};
 use bt_engine::wire::{Message, encode};
 use bt_runtime::Profile;
 use bt_runtime::net::{AddOptions, Phase, Session, SessionError, SessionOptions, TorrentHandle};
+use futures::FutureExt;
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use tempfile::{TempDir, tempdir};
 
@@ -302,6 +308,131 @@ fn a_peer_that_asks_without_reading_stops_nobody() {
         content.assert_in(folder.path());
         assert!(seeder.peak_memory() < 20 << 20, "{} bytes", seeder.peak_memory());
         leecher.stop().await;
+        seeder.stop().await;
+    });
+}
+
+/// A layer that breaks: at one of its calls it panics, or its checkpoints fail.
+struct Brittle(BrittleConfig);
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct BrittleConfig {
+    /// `write` or `checkpoint` panic, or the checkpoint is `refused`.
+    at: String,
+}
+
+impl Plugin for Brittle {
+    type Kind = plugin::Layer;
+    type Config = BrittleConfig;
+    const NAME: &'static str = "brittle";
+    const SUMMARY: &'static str = "breaks";
+    fn build(config: BrittleConfig) -> Result<Box<dyn StorageLayer>, BuildError> {
+        Ok(Box::new(Self(config)))
+    }
+}
+bt_api::register!(Brittle);
+
+impl StorageLayer for Brittle {
+    fn wrap(&self, inner: Box<dyn TorrentStore>, _: Arc<Torrent>, _: Arc<dyn Host>) -> Box<dyn TorrentStore> {
+        Box::new(BrittleStore { inner, at: self.0.at.clone() })
+    }
+}
+
+struct BrittleStore {
+    inner: Box<dyn TorrentStore>,
+    at: String,
+}
+
+impl BrittleStore {
+    fn reach(&self, call: &str) {
+        assert!(self.at != call, "broken at {call}");
+    }
+}
+
+impl TorrentStore for BrittleStore {
+    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
+        self.inner.held()
+    }
+    fn read(&self, piece: PieceIndex, at: u32, length: u32) -> BoxFuture<'_, Result<Block, StorageError>> {
+        self.inner.read(piece, at, length)
+    }
+    fn write(
+        &self,
+        piece: PieceIndex,
+        offset: u32,
+        blocks: Vec<Block>,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.reach("write");
+        self.inner.write(piece, offset, blocks)
+    }
+    fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.inner.seal(piece)
+    }
+    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
+        self.reach("checkpoint");
+        if self.at == "refused" {
+            return Box::pin(async {
+                Err(StorageError::new(StorageErrorKind::Other, "no checkpoint today"))
+            });
+        }
+        self.inner.checkpoint()
+    }
+    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.inner.close()
+    }
+}
+
+async fn brittle(at: &str) -> Session {
+    session("memory", &format!("[[storage.layer]]\nuse = 'brittle'\nat = '{at}'\n")).await
+}
+
+#[test]
+fn a_store_that_panics_ends_its_torrent_at_once_by_name() {
+    block_on(async {
+        let content = content("broken", &[300_000], 64 << 10);
+        let (seeder, folder) = (session("files", "").await, tempdir().unwrap());
+        seed(&seeder, &content).await;
+        for at in ["write", "checkpoint"] {
+            let leecher = brittle(at).await;
+            let got = add(&leecher, &content, folder.path(), &[seeder.local_address()]).await;
+            let ended = timeout(PATIENCE / 6, got.wait_ended()).await;
+            let phase = got.progress().phase;
+            let Phase::Failed(message) = &phase else { panic!("{at}: {phase:?}, {ended:?}") };
+            assert!(message.contains("memory + brittle panicked") && message.contains(at), "{message}");
+            leecher.stop().await;
+        }
+        seeder.stop().await;
+    });
+}
+
+#[test]
+fn completion_is_told_once_the_store_made_it_durable() {
+    block_on(async {
+        let content = content("saved", &[300_000], 64 << 10);
+        let (seeder, folder) = (session("files", "").await, tempdir().unwrap());
+        seed(&seeder, &content).await;
+        // Without the resume file there is a check at the next start; no more is lost.
+        let file = folder.path().join("a file");
+        std::fs::write(&file, "").unwrap();
+        let unsaved = session_at(Ipv4Addr::LOCALHOST.into(), "memory", "", Some(&file)).await;
+        let got = add(&unsaved, &content, folder.path(), &[seeder.local_address()]).await;
+        complete(&got).await;
+        let warnings = got.take_warnings();
+        // The first says that there is none to read.
+        assert!(warnings.len() == 2 && warnings[1].starts_with("saving"), "{warnings:?}");
+        unsaved.stop().await;
+
+        let refused = brittle("refused").await;
+        let got = add(&refused, &content, folder.path(), &[seeder.local_address()]).await;
+        let mut warnings = Vec::new();
+        while warnings.is_empty() || !got.progress().status.complete {
+            warnings.extend(got.take_warnings());
+            async_std::task::yield_now().await;
+        }
+        assert!(warnings[0].contains("no checkpoint today"), "{warnings:?}");
+        assert!(got.wait_complete().now_or_never().is_none());
+        refused.stop().await;
         seeder.stop().await;
     });
 }

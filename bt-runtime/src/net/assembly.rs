@@ -25,7 +25,7 @@ use sha1::{Digest, Sha1};
 use super::host::hash_into;
 use super::panics;
 use super::pool::LONGEST;
-use super::torrent::Note;
+use super::torrent::{Note, StoreWork};
 
 /// A run of this length is worth a job that hashes it: it still is in the processor's cache.
 const HASH_RUN: u32 = 256 << 10;
@@ -226,6 +226,11 @@ impl Assembly {
         Some((index, answer))
     }
 
+    /// A job ended in a panic of the store; its piece is at rest for good.
+    pub(crate) fn panicked(&mut self) {
+        self.running -= 1;
+    }
+
     /// Starts the next job of a piece, when there is enough to do.
     fn advance(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.get_mut(&index) else { return };
@@ -250,7 +255,7 @@ impl Assembly {
         task::spawn(async move {
             let note = match AssertUnwindSafe(job.run(desk)).catch_unwind().await {
                 Ok(done) => Note::Piece(Box::new(done)),
-                Err(panic) => Note::StorePanicked(panics::message(&*panic)),
+                Err(panic) => Note::StorePanicked(StoreWork::Job, panics::message(&*panic)),
             };
             // The torrent may be gone.
             let _ = notes.send(note).await;
@@ -569,7 +574,7 @@ mod tests {
                         self.warnings.extend(self.assembly.take_warning(&done));
                         answer = self.assembly.done(self.now, *done).map(|(_, result)| result).or(answer)
                     }
-                    Note::StorePanicked(message) => panic!("{message}"),
+                    Note::StorePanicked(_, message) => panic!("{message}"),
                     _ => unreachable!("jobs say nothing else"),
                 }
             }

@@ -345,7 +345,9 @@ impl Task {
             total_length: layout.total_length(),
             piece_length: layout.nominal_piece_length(),
             have: ready.have.clone(),
-            trackers: options.trackers.unwrap_or(metainfo.trackers),
+            trackers: options
+                .trackers
+                .unwrap_or_else(|| metainfo.tiers(shared.settings.announce.multitracker)),
             sources,
             choke: shared.profile.choke(),
             piece: shared.profile.piece(),
@@ -393,7 +395,7 @@ impl Task {
         };
         match AssertUnwindSafe(closing).catch_unwind().await {
             Ok((saved, closed)) => {
-                [saved, closed].into_iter().filter_map(Result::err).for_each(|warning| board.warn(warning));
+                [saved.warning, closed.err()].into_iter().flatten().for_each(|warning| board.warn(warning));
             }
             Err(panic) => {
                 board.warn(format!("closing the storage: it panicked: {}", panics::message(&*panic)))

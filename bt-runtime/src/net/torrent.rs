@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
 use bt_engine::wire::Decoder;
 use bt_engine::{CloseReason, Engine, Input, Output, Tag};
+use futures::FutureExt;
 use futures::future::{Either, select};
 
 use super::assembly::{Assembly, Done};
@@ -31,7 +33,7 @@ use super::outbox::Outbox;
 use super::peer::{Connection, Start};
 use super::start::Ready;
 use super::uploads::Uploads;
-use super::{Phase, Shared, resume_file};
+use super::{Phase, Shared, panics, resume_file};
 
 /// Notes that wait: enough that the torrent always has a batch to work on, few enough that sockets feel it
 /// when it falls behind.
@@ -67,20 +69,41 @@ pub(crate) enum Note {
     Closed(PeerKey, CloseReason),
     /// A piece's job is done.
     Piece(Box<Done>),
-    /// The store panicked.
-    StorePanicked(String),
+    /// The store panicked, in this work.
+    StorePanicked(StoreWork, String),
     /// A tracker answered.
     Announced(u64, Result<AnnounceReply, TrackerError>),
     /// Somebody named peers.
     Peers(String, Vec<PeerAddress>),
     /// The torrent's part of the upload limit.
     UploadLimit(Option<u64>),
-    /// The resume file was saved, or why not.
-    Saved(Result<(), String>),
+    /// What is had was saved, or why not.
+    Saved(Saved),
     /// Somebody waits for memory.
     MemoryShort,
     /// The torrent is to stop.
     Stop,
+}
+
+/// What a store is asked to do.
+pub(crate) enum StoreWork {
+    /// The job of a piece.
+    Job,
+    /// A span for peers.
+    Read,
+    /// A checkpoint.
+    Save,
+}
+
+/// How saving what is had went.
+pub(crate) struct Saved {
+    /// How many pieces were had.
+    count: u32,
+    /// Whether the store made them durable.
+    durable: bool,
+    /// What did not work. When they are durable that is the resume file, which costs a check at the next
+    /// start and no data.
+    pub(crate) warning: Option<String>,
 }
 
 /// What a torrent needs besides what is on its disk.
@@ -112,9 +135,13 @@ pub(crate) struct Running {
     /// When connections may be told again that memory is short.
     relief_due: Instant,
     save_due: Instant,
-    /// How many pieces the last resume file has; whether one is being written.
+    /// How many pieces the last resume file has, and how many the last try was to save; whether one is
+    /// being written.
     saved: u32,
+    save_tried: u32,
     saving: bool,
+    /// What did not work at the last try.
+    save_trouble: Option<String>,
     stop_by: Option<Instant>,
     give_up_at: Option<Instant>,
     end: Option<Phase>,
@@ -134,7 +161,7 @@ impl Running {
             links: BTreeMap::new(),
             touched: Vec::new(),
             assembly: Assembly::new(store.clone(), torrent.clone(), setup.notes.clone()),
-            uploads: Uploads::new(store, torrent, setup.shared.cache.clone()),
+            uploads: Uploads::new(store, torrent, setup.shared.cache.clone(), setup.notes.clone()),
             blocks: BTreeMap::new(),
             next_tag: 0,
             timer: None,
@@ -143,7 +170,9 @@ impl Running {
             save_due: setup.shared.host.now() + SAVE_INTERVAL,
             // What was found is saved soon, so that it is not hashed again.
             saved: 0,
+            save_tried: 0,
             saving: false,
+            save_trouble: None,
             stop_by: None,
             give_up_at: None,
             end: None,
@@ -164,7 +193,8 @@ impl Running {
         self.drain(now);
         loop {
             self.end_turn();
-            if self.end.is_some() && !self.assembly.is_busy() {
+            // An older resume file must not replace the last one, which is written after this.
+            if self.end.is_some() && !self.assembly.is_busy() && !self.saving {
                 return self.end.take().unwrap_or(Phase::Stopped);
             }
             let mut next = self.wait().await;
@@ -265,20 +295,19 @@ impl Running {
                     engine.handle(now, Input::Finished { piece, result });
                 }
             }
-            Note::StorePanicked(message) => {
+            Note::StorePanicked(work, message) => {
+                match work {
+                    StoreWork::Job => self.assembly.panicked(),
+                    StoreWork::Read => {}
+                    StoreWork::Save => self.saving = false,
+                }
                 let name = self.setup.shared.profile.storage_name();
                 self.fail(format!("the storage {name} panicked: {message}"));
             }
             Note::Announced(tag, result) => engine.handle(now, Input::Announced { tag, result }),
             Note::Peers(source, peers) => engine.handle(now, Input::Peers { source, peers }),
             Note::UploadLimit(limit) => engine.handle(now, Input::UploadLimit(limit)),
-            Note::Saved(result) => {
-                self.saving = false;
-                if let Err(warning) = result {
-                    self.setup.board.warn(warning);
-                }
-                self.tell_complete();
-            }
+            Note::Saved(saved) => self.saved(saved),
             Note::MemoryShort => {}
             Note::Stop => {
                 engine.handle(now, Input::Stop);
@@ -441,26 +470,40 @@ impl Running {
             let status = self.setup.engine.status(now);
             self.setup.board.renew(status);
         }
-        if changed && !self.saving && self.stop_by.is_none() && (now >= self.save_due || is_complete) {
+        let just_complete = is_complete && count != self.save_tried;
+        if changed && !self.saving && self.stop_by.is_none() && (now >= self.save_due || just_complete) {
             self.save_due = now + SAVE_INTERVAL;
             self.saving = true;
-            self.saved = count;
+            self.save_tried = count;
             let (saving, notes) = (self.save(), self.setup.notes.clone());
             task::spawn(async move {
-                let _ = notes.send(Note::Saved(saving.await)).await;
+                let note = match AssertUnwindSafe(saving).catch_unwind().await {
+                    Ok(saved) => Note::Saved(saved),
+                    Err(panic) => Note::StorePanicked(StoreWork::Save, panics::message(&*panic)),
+                };
+                let _ = notes.send(note).await;
             });
         }
     }
 
-    /// Completion is told once it would outlive us: written, and the resume file saved.
-    fn tell_complete(&mut self) {
-        if self.setup.engine.have().is_full() {
+    /// Completion is told once it would outlive us: every piece was had when the store made them durable.
+    /// What did not work is told once, and tried again at the next time to save.
+    fn saved(&mut self, saved: Saved) {
+        self.saving = false;
+        if saved.warning.is_none() {
+            self.saved = saved.count;
+        }
+        if let Some(warning) = saved.warning.as_ref().filter(|_| saved.warning != self.save_trouble) {
+            self.setup.board.warn(warning.clone());
+        }
+        self.save_trouble = saved.warning;
+        if saved.durable && saved.count == self.ready.torrent.layout.piece_count() {
             self.setup.board.complete();
         }
     }
 
     /// Makes what is had durable, then writes the resume file that vouches for it.
-    pub(crate) fn save(&mut self) -> impl Future<Output = Result<(), String>> + Send + use<> {
+    pub(crate) fn save(&mut self) -> impl Future<Output = Saved> + Send + use<> {
         let status = self.setup.engine.status(self.now());
         let (store, info_hash) = (self.ready.store.clone(), self.ready.torrent.info_hash);
         let mut resume = Resume {
@@ -473,14 +516,20 @@ impl Running {
         };
         let path: Option<PathBuf> =
             self.setup.shared.state.as_ref().map(|state| resume_file::path(state, info_hash));
+        let count = resume.have.count();
         async move {
-            resume.store =
-                store.checkpoint().await.map_err(|error| format!("checkpoint of the storage: {error}"))?;
-            let Some(path) = path else { return Ok(()) };
+            match store.checkpoint().await {
+                Ok(vouched) => resume.store = vouched,
+                Err(error) => {
+                    let warning = Some(format!("checkpoint of the storage: {error}"));
+                    return Saved { count, durable: false, warning };
+                }
+            }
+            let Some(path) = path else { return Saved { count, durable: true, warning: None } };
             let saving = task::spawn_blocking(move || {
                 resume_file::save(&path, &resume).map_err(|error| format!("saving {path:?}: {error}"))
             });
-            saving.await
+            Saved { count, durable: true, warning: saving.await.err() }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use async_channel::Sender;
 use async_std::task;
 use bt_api::{Block, BlockRef, BoxFuture, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore};
 use futures::FutureExt;
@@ -17,6 +18,7 @@ use futures::future::{Shared, ready};
 
 use super::panics;
 use super::pool::LONGEST;
+use super::torrent::{Note, StoreWork};
 
 /// What one read of the store brings: a buffer that the pool keeps.
 const SPAN: u32 = LONGEST as u32;
@@ -47,6 +49,7 @@ pub(crate) struct Uploads {
     store: Arc<dyn TorrentStore>,
     torrent: Arc<Torrent>,
     budget: Arc<CacheBudget>,
+    notes: Sender<Note>,
     spans: BTreeMap<(PieceIndex, u32), Span>,
     /// Counts uses: the span with the lowest number was used longest ago.
     clock: u64,
@@ -63,8 +66,14 @@ struct Span {
 pub(crate) struct Slot(Vec<(Reading, Range<usize>)>);
 
 impl Uploads {
-    pub(crate) fn new(store: Arc<dyn TorrentStore>, torrent: Arc<Torrent>, budget: Arc<CacheBudget>) -> Self {
-        Self { store, torrent, budget, spans: BTreeMap::new(), clock: 0 }
+    /// Spans of `torrent` come from `store`; its panics are told to `notes`.
+    pub(crate) fn new(
+        store: Arc<dyn TorrentStore>,
+        torrent: Arc<Torrent>,
+        budget: Arc<CacheBudget>,
+        notes: Sender<Note>,
+    ) -> Self {
+        Self { store, torrent, budget, notes, spans: BTreeMap::new(), clock: 0 }
     }
 
     /// The bytes of `block`, which lies within its piece.
@@ -124,13 +133,19 @@ impl Uploads {
             (span.used, span.used_at) = (self.clock, Instant::now());
             return Some(span.reading.clone());
         }
-        let store = self.store.clone();
-        let read = AssertUnwindSafe(async move { store.read(piece, start, length).await }).catch_unwind();
-        let reading = task::spawn(read).map(move |result| {
-            result.unwrap_or_else(|panic| {
-                let what = format!("reading piece {piece}: the store panicked: {}", panics::message(&*panic));
-                Err(StorageError::new(StorageErrorKind::Other, what))
-            })
+        let (store, notes) = (self.store.clone(), self.notes.clone());
+        let reading = task::spawn(async move {
+            let read = AssertUnwindSafe(store.read(piece, start, length)).catch_unwind().await;
+            match read {
+                Ok(result) => result,
+                Err(panic) => {
+                    let message = format!("reading piece {piece}: {}", panics::message(&*panic));
+                    let error = StorageError::new(StorageErrorKind::Other, message.as_str());
+                    // The torrent may be gone.
+                    let _ = notes.send(Note::StorePanicked(StoreWork::Read, message)).await;
+                    Err(error)
+                }
+            }
         });
         let reading = reading.boxed().shared();
         let span = Span { reading: reading.clone(), length, used: self.clock, used_at: Instant::now() };
