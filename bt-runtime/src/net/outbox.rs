@@ -44,7 +44,7 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    /// Bytes of messages in `items`.
+    /// Bytes of messages that are not written yet, wherever they wait.
     control: usize,
     /// Memory is short: blocks that wait are not to hold the long buffers that they are parts of.
     relieve: bool,
@@ -67,7 +67,9 @@ impl Outbox {
 
     /// Queues bytes of a handshake.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
-        self.lock().control_bytes().extend_from_slice(bytes);
+        let mut state = self.lock();
+        state.control_bytes().extend_from_slice(bytes);
+        state.control += bytes.len();
     }
 
     /// Queues a message. Nothing is sent before [`wake`](Self::wake).
@@ -137,7 +139,7 @@ impl Outbox {
             let (closed, relieve) = {
                 let mut state = self.lock();
                 items.append(&mut state.items);
-                state.control = queue.control;
+                state.control -= std::mem::take(&mut queue.written);
                 (state.closed, std::mem::take(&mut state.relieve))
             };
             fill(&mut items, &mut queue, &mut sent);
@@ -185,7 +187,7 @@ fn fill(items: &mut VecDeque<Item>, queue: &mut Queue, sent: &mut Vec<Sent>) {
         && let Some(item) = items.pop_front()
     {
         match item {
-            Item::Control(bytes) => queue.control(bytes),
+            Item::Control(bytes) => queue.push(Segment::Control(bytes)),
             Item::Upload(block, slot) => match slot.now() {
                 Some(Ok(blocks)) => queue.block(block, blocks),
                 Some(Err(error)) => sent.push((block, Err(error))),
@@ -222,9 +224,10 @@ struct Queue {
     segments: VecDeque<Segment>,
     /// How much of the first segment is written.
     offset: usize,
-    /// Bytes in all segments, and in those of messages.
+    /// Bytes in all segments.
     length: usize,
-    control: usize,
+    /// Bytes of messages that were written since that was last looked at.
+    written: usize,
 }
 
 enum Segment {
@@ -248,11 +251,6 @@ impl Queue {
     fn push(&mut self, segment: Segment) {
         self.length += segment.bytes().len();
         self.segments.push_back(segment);
-    }
-
-    fn control(&mut self, bytes: Vec<u8>) {
-        self.control += bytes.len();
-        self.push(Segment::Control(bytes));
     }
 
     fn block(&mut self, block: BlockRef, blocks: Vec<Block>) {
@@ -290,7 +288,7 @@ impl Queue {
         {
             self.offset -= segment.bytes().len();
             match segment {
-                Segment::Control(bytes) => self.control -= bytes.len(),
+                Segment::Control(bytes) => self.written += bytes.len(),
                 Segment::Payload(_, Some(block)) => sent.push((*block, Ok(()))),
                 _ => {}
             }
@@ -344,6 +342,20 @@ mod tests {
         outbox.relieve();
         assert!(writing.as_mut().now_or_never().is_none());
         assert!(free());
+    }
+
+    #[test]
+    fn messages_that_wait_behind_a_block_count() {
+        let (outbox, (notes, _inbox)) = (Outbox::default(), async_channel::unbounded());
+        let mut writing = pin!(outbox.write_to(Stuck, PeerKey(0), &notes, STALL_TIME));
+        let overflow = (0..MOST_CONTROL).find(|_| {
+            outbox.upload(BLOCK, Slot::of(vec![0; 16].into()));
+            let full = outbox.message(&Message::Have(PieceIndex(0))).is_err();
+            outbox.wake();
+            assert!(writing.as_mut().now_or_never().is_none());
+            full
+        });
+        assert_eq!(overflow, Some(MOST_CONTROL / 9));
     }
 
     #[test]
