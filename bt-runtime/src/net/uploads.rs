@@ -82,7 +82,7 @@ impl Uploads {
         let mut parts = Vec::new();
         for number in block.begin / SPAN..end.div_ceil(SPAN) {
             let start = number * SPAN;
-            let range = block.begin.max(start) - start..end.min(start + SPAN) - start;
+            let range = block.begin.max(start) - start..end.min(start.saturating_add(SPAN)) - start;
             // Somebody is half through: the next span will be wanted.
             if range.end > SPAN / 2 {
                 self.span(block.piece, number + 1);
@@ -121,7 +121,8 @@ impl Uploads {
 
     /// A span of a piece, read now if it is not there; `None` past the end of the piece.
     fn span(&mut self, piece: PieceIndex, number: u32) -> Option<Reading> {
-        let start = number * SPAN;
+        // Past 4 GiB is past every piece.
+        let start = number.checked_mul(SPAN)?;
         let length = self.torrent.layout.piece_length(piece).checked_sub(start)?.min(SPAN);
         if length == 0 {
             return None;
