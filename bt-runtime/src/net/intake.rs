@@ -15,6 +15,10 @@ use bt_engine::wire::{Decoder, Message, Step};
 /// After so many messages they are handed on before more are decoded: what small messages grow to is bounded.
 pub(crate) const BATCH: usize = 1024;
 
+/// What is left of a buffer after the last whole message is copied when it is no longer than this: the start
+/// of a small message is not to hold a long buffer while its rest is on the way.
+const SHORT_REST: usize = 1 << 10;
+
 /// What came from a peer.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Got {
@@ -114,7 +118,10 @@ impl Intake {
         if !ended && !kept_here && chunk.taken == chunk.filled {
             // Nothing of it is needed: an idle connection holds no memory.
             drop(chunk);
-        } else if ended || chunk.filled == chunk.buffer.len() {
+        } else if ended
+            || chunk.filled == chunk.buffer.len()
+            || (!kept_here && chunk.filled - chunk.taken <= SHORT_REST)
+        {
             self.roll(chunk, &mut found);
         } else {
             self.chunk = Some(chunk);
@@ -311,6 +318,22 @@ mod tests {
         intake.space()[..stream.len()].copy_from_slice(&stream);
         intake.decode(stream.len(), &mut got).unwrap();
         assert!(intake.wants_buffer().is_some() && got.len() == 2);
+    }
+
+    #[test]
+    fn the_start_of_a_small_message_holds_no_buffer() {
+        let (mut intake, mut got) = (intake(), Vec::new());
+        let mut stream = handshake::whole(HASH, ID).to_vec();
+        encode(&Message::Have(PieceIndex(7)), &mut stream);
+        let last = stream.pop().unwrap();
+        intake.give(Buffer::unpooled(1000));
+        intake.space()[..stream.len()].copy_from_slice(&stream);
+        intake.decode(stream.len(), &mut got).unwrap();
+        assert_eq!((intake.wants_buffer(), intake.is_ready()), (Some((8, 1)), false));
+        intake.give(Buffer::unpooled(9));
+        intake.space()[0] = last;
+        intake.decode(1, &mut got).unwrap();
+        assert_eq!(got.last(), Some(&Got::Message(Message::Have(PieceIndex(7)))));
     }
 
     #[test]
