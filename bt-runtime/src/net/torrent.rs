@@ -48,6 +48,9 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 /// How often connections are told that memory is short: what they copy then is copied at this rate at most.
 const RELIEF_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often the peers that the user named are dialled again, where they are not connected.
+const PEERS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often the resume file is saved while pieces come in.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -134,6 +137,8 @@ pub(crate) struct Running {
     status_due: Instant,
     /// When connections may be told again that memory is short.
     relief_due: Instant,
+    /// When the peers that the user named are dialled again.
+    peers_due: Instant,
     save_due: Instant,
     /// How many pieces the last resume file has, and how many the last try was to save; whether one is
     /// being written.
@@ -167,6 +172,7 @@ impl Running {
             timer: None,
             status_due: Instant::ZERO,
             relief_due: Instant::ZERO,
+            peers_due: Instant::ZERO,
             save_due: setup.shared.host.now() + SAVE_INTERVAL,
             // What was found is saved soon, so that it is not hashed again.
             saved: 0,
@@ -185,12 +191,7 @@ impl Running {
     pub(crate) async fn run(&mut self) -> Phase {
         let now = self.now();
         self.setup.engine.start(now);
-        let peers = std::mem::take(&mut self.setup.peers);
-        if !peers.is_empty() {
-            let peers = peers.into_iter().map(|address| PeerAddress { address, id: None }).collect();
-            self.setup.engine.handle(now, Input::Peers { source: "user".into(), peers });
-        }
-        self.drain(now);
+        self.name_peers(now);
         loop {
             self.end_turn();
             // An older resume file must not replace the last one, which is written after this.
@@ -213,6 +214,9 @@ impl Running {
                 self.setup.engine.handle(now, Input::Wakeup);
                 self.drain(now);
             }
+            if self.peers_due <= now && self.stop_by.is_none() && !self.setup.engine.have().is_full() {
+                self.name_peers(now);
+            }
             if self.stop_by.is_some_and(|by| by <= now) {
                 self.end.get_or_insert(Phase::Stopped);
                 if self.give_up_at.is_some_and(|at| at <= now) {
@@ -221,6 +225,17 @@ impl Running {
                 self.stop_by = self.give_up_at;
             }
         }
+    }
+
+    /// Tells the engine of the peers that the user named; it dials those that are not connected.
+    fn name_peers(&mut self, now: Instant) {
+        self.peers_due = now + PEERS_INTERVAL;
+        let peers = self.setup.peers.iter().map(|&address| PeerAddress { address, id: None });
+        let peers: Vec<_> = peers.collect();
+        if !peers.is_empty() {
+            self.setup.engine.handle(now, Input::Peers { source: "user".into(), peers });
+        }
+        self.drain(now);
     }
 
     fn now(&self) -> Instant {
