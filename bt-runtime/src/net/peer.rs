@@ -112,6 +112,10 @@ impl Connection {
             }
             let mut read = 0;
             if !intake.is_ready() {
+                if self.shared.throttle.is_limited() {
+                    // Credit that waits here for a silent peer would be missing elsewhere.
+                    in_time(intake.is_open(), deadline, stream.peek(&mut [0])).await?;
+                }
                 let allowed = self.shared.throttle.wait(intake.space().len()).await;
                 let is_open = intake.is_open();
                 let reading = stream.read(&mut intake.space()[..allowed]);

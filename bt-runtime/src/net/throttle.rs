@@ -38,6 +38,11 @@ impl Throttle {
         }))
     }
 
+    /// Whether there is a limit.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Waits until something may be read; answers how many bytes of the `wanted` ones.
     pub(crate) async fn wait(&self, wanted: usize) -> usize {
         let Some(bucket) = &self.0 else { return wanted };
