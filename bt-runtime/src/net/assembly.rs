@@ -23,9 +23,9 @@ use futures::FutureExt;
 use sha1::{Digest, Sha1};
 
 use super::host::hash_into;
-use super::panics;
 use super::pool::LONGEST;
 use super::torrent::{Note, StoreWork};
+use super::{panics, reading};
 
 /// A run of this length is worth a job that hashes it: it still is in the processor's cache.
 const HASH_RUN: u32 = 256 << 10;
@@ -427,7 +427,7 @@ impl Desk {
         let mut at = 0;
         while at < kept.length {
             let length = (kept.length - at).min(LONGEST as u32);
-            let block = self.store.read(piece, begin + at, length).await?;
+            let block = reading::read(&*self.store, piece, begin + at, length).await?;
             hash_into(sha, &[block]).await;
             at += length;
         }
@@ -473,6 +473,8 @@ mod tests {
         reads: Vec<u32>,
         sealed: bool,
         failures: usize,
+        /// By how much reads are too short.
+        short: u32,
     }
 
     impl TorrentStore for Scripted {
@@ -487,7 +489,7 @@ mod tests {
         ) -> BoxFuture<'_, Result<Block, StorageError>> {
             let mut script = self.0.lock().unwrap();
             script.reads.push(offset);
-            let bytes = script.bytes[offset as usize..(offset + length) as usize].to_vec();
+            let bytes = script.bytes[offset as usize..(offset + length - script.short) as usize].to_vec();
             Box::pin(async move { Ok(bytes.into()) })
         }
         fn write(
@@ -703,6 +705,17 @@ mod tests {
         bench.keep(last[0], false);
         assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
         bench.script(|script| assert_eq!(script.bytes, bench.content));
+    }
+
+    #[test]
+    fn a_store_that_answers_too_few_bytes_is_an_error() {
+        let mut bench = Bench::new(BLOCK * 2);
+        bench.keep(BLOCK, false);
+        bench.assembly.relieve(Instant::ZERO);
+        bench.settle();
+        bench.script(|script| script.short = 1);
+        bench.keep(0, false);
+        assert_eq!(bench.finish(false).unwrap_err().kind(), StorageErrorKind::Corrupt);
     }
 
     #[test]

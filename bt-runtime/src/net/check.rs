@@ -12,8 +12,8 @@ use futures::future::try_join_all;
 use sha1::{Digest, Sha1};
 
 use super::host::hash_into;
-use super::panics;
 use super::pool::LONGEST;
+use super::{panics, reading};
 
 /// Reads and hashes every piece that is not in `trusted`, several at a time; answers all pieces that are
 /// there. `done` counts the pieces looked at. Each piece that is found is sealed.
@@ -77,7 +77,7 @@ async fn is_there(
     let (length, mut sha, mut at) = (torrent.layout.piece_length(piece), Sha1::new(), 0);
     while at < length {
         let part = (length - at).min(LONGEST as u32);
-        match store.read(piece, at, part).await {
+        match reading::read(store, piece, at, part).await {
             Ok(block) => hash_into(&mut sha, &[block]).await,
             Err(error) if matches!(error.kind(), StorageErrorKind::Missing | StorageErrorKind::Corrupt) => {
                 return Ok(false);

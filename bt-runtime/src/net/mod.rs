@@ -6,6 +6,7 @@
 //! | `peer`, `intake`, `outbox` | one connection: its task, what it receives, what it sends |
 //! | `listener` | the one listener of the process |
 //! | `assembly`, `uploads` | from blocks to pieces on disk, and from the disk to peers |
+//! | `reading` | reads from a store, with a check of their length |
 //! | `start`, `check`, `resume_file` | what of a torrent is there when it begins |
 //! | `pool`, `throttle` | the bounds of memory and of rates |
 //! | `host`, `trackers` | what plug-ins are lent, and how trackers are asked |
@@ -25,6 +26,7 @@ mod panics;
 mod peer;
 mod peer_id;
 mod pool;
+mod reading;
 mod resume_file;
 mod start;
 mod throttle;
@@ -43,6 +45,7 @@ use async_channel::{Receiver, Sender};
 use async_std::task::{self, JoinHandle};
 use bt_api::{Announce, InfoHash, PeerId};
 use bt_engine::metainfo::Metainfo;
+use bt_engine::settings::LateBitfield;
 use bt_engine::wire::Decoder;
 use bt_engine::{Engine, EngineSetup, Settings};
 use futures::FutureExt;
@@ -360,6 +363,10 @@ impl Task {
         let (block, longest) =
             (short(settings.requests.block_size.0), short(settings.net.max_message_length.0));
         let decoder = Decoder::new(layout.piece_count(), block, longest);
+        let decoder = match shared.settings.peers.late_bitfield {
+            LateBitfield::Take => decoder.taking_late_bitfields(),
+            LateBitfield::Close => decoder,
+        };
         shared.pool.when_short({
             let notes = notes.clone();
             // A full queue is as good: the torrent looks at the pool after each turn.

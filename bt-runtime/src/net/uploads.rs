@@ -16,9 +16,9 @@ use bt_api::{Block, BlockRef, BoxFuture, PieceIndex, StorageError, StorageErrorK
 use futures::FutureExt;
 use futures::future::{Shared, ready};
 
-use super::panics;
 use super::pool::LONGEST;
 use super::torrent::{Note, StoreWork};
+use super::{panics, reading};
 
 /// What one read of the store brings: a buffer that the pool keeps.
 const SPAN: u32 = LONGEST as u32;
@@ -136,7 +136,7 @@ impl Uploads {
         }
         let (store, notes) = (self.store.clone(), self.notes.clone());
         let reading = task::spawn(async move {
-            let read = AssertUnwindSafe(store.read(piece, start, length)).catch_unwind().await;
+            let read = AssertUnwindSafe(reading::read(&*store, piece, start, length)).catch_unwind().await;
             match read {
                 Ok(result) => result,
                 Err(panic) => {
