@@ -244,6 +244,8 @@ pub struct PeerSettings {
     pub one_per_address: bool,
     /// What becomes of a peer that is found to have sent bad data.
     pub bad_data: BadData,
+    /// What a bitfield that is not a peer's first message does.
+    pub late_bitfield: LateBitfield,
     /// Whether our peer id is sent only after the other's was accepted (EN-5).
     pub delay_peer_id: bool,
     /// How long connecting and the handshake may take (3.4.2 had no limit; EN-10).
@@ -266,6 +268,16 @@ pub enum BadData {
     Ban,
 }
 
+/// What a bitfield that is not a peer's first message does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LateBitfield {
+    /// It stands for as many `have` messages: aria2 sends one in place of many (a departure from 3.4.2).
+    Take,
+    /// It closes the connection (CN-5).
+    Close,
+}
+
 impl Default for PeerSettings {
     fn default() -> Self {
         Self {
@@ -274,6 +286,7 @@ impl Default for PeerSettings {
             max_spares: 35,
             one_per_address: false,
             bad_data: BadData::Keep,
+            late_bitfield: LateBitfield::Take,
             delay_peer_id: true,
             handshake_timeout: Duration::secs(30),
             keepalive_interval: Duration::secs(120),

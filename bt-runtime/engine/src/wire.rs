@@ -21,7 +21,7 @@ pub enum Message {
     NotInterested,
     /// The sender has this piece.
     Have(PieceIndex),
-    /// The sender has these pieces; only ever the first message.
+    /// The sender has these pieces: the first message, and later ones where they are taken.
     Bitfield(PieceSet),
     /// The sender wants this block. Its piece exists; its span is not checked yet.
     Request(BlockRef),
@@ -113,13 +113,20 @@ pub struct Decoder {
     payload: u32,
     /// Whether a message came already (keep-alives do not count, CN-5).
     begun: bool,
+    late_bitfields: bool,
 }
 
 impl Decoder {
     /// A decoder for a torrent of `pieces` pieces, of which blocks of at most `block_length` bytes are
     /// asked for; a message of more than `max_message` bytes is an error.
     pub fn new(pieces: u32, block_length: u32, max_message: u32) -> Self {
-        Self { pieces, block_length, max_message, payload: 0, begun: false }
+        Self { pieces, block_length, max_message, payload: 0, begun: false, late_bitfields: false }
+    }
+
+    /// Takes a bitfield that is not the first message for what it is, where 3.4.2 closes (CN-5): aria2 sends one in
+    /// place of many `have` messages.
+    pub fn taking_late_bitfields(self) -> Self {
+        Self { late_bitfields: true, ..self }
     }
 
     /// Takes the next step at the front of `stream`: the bytes that were received and not taken yet.
@@ -153,7 +160,7 @@ impl Decoder {
             INTERESTED => Message::Interested,
             NOT_INTERESTED => Message::NotInterested,
             HAVE => Message::Have(self.piece(word(body, 0))?),
-            BITFIELD if self.begun => return Err(WireError::LateBitfield),
+            BITFIELD if self.begun && !self.late_bitfields => return Err(WireError::LateBitfield),
             BITFIELD => Message::Bitfield(PieceSet::from_bitfield(self.pieces, body)?),
             REQUEST | CANCEL => {
                 let piece = self.piece(word(body, 0))?;

@@ -46,7 +46,7 @@ fn what_breaks_the_protocol_closes_its_connection() {
         ("a long bitfield", bitfield(&[0x80, 0, 0, 0, 0])),
     ];
     let content = Content::new();
-    let node = Node::seeder(&content, "mainline.toml", &[], &[]);
+    let node = Node::seeder(&content, "mainline.toml", &["peers.late-bitfield=close"], &[]);
     for (name, bytes) in attacks {
         let mut peer = Peer::join(node.address(), content.metainfo.info_hash);
         peer.send(bytes);

@@ -402,7 +402,14 @@ impl Engine {
             Message::Interested => self.interest_of(at, true),
             Message::NotInterested => self.interest_of(at, false),
             Message::Have(piece) => self.peer_has(at, piece),
-            Message::Bitfield(pieces) => self.peer_has_all(at, pieces),
+            Message::Bitfield(pieces) if pieces.pieces() != self.pieces.count() => {}
+            Message::Bitfield(pieces) if self.facts[at].pieces.is_empty() => self.peer_has_all(at, pieces),
+            // A late one says what as many `have` messages would; each may close a peer that is a seed now.
+            Message::Bitfield(pieces) => pieces.iter().for_each(|piece| {
+                if let Some(at) = self.at(peer) {
+                    self.peer_has(at, piece);
+                }
+            }),
             Message::Request(block) => self.asked(at, block),
             Message::Cancel(block) => self.cancelled(at, block),
         }
@@ -446,15 +453,9 @@ impl Engine {
         self.wake_held_off();
     }
 
-    /// DL-10. The codec lets a bitfield through only as the first message.
+    /// DL-10.
     fn peer_has_all(&mut self, at: usize, pieces: PieceSet) {
-        if pieces.pieces() != self.pieces.count() {
-            return;
-        }
-        let before = std::mem::replace(&mut self.facts[at].pieces, pieces);
-        for piece in before.iter() {
-            self.pieces.lost(piece, &mut self.rng);
-        }
+        self.facts[at].pieces = pieces;
         let facts = &self.facts[at];
         for piece in facts.pieces.iter() {
             self.pieces.gained(piece, &mut self.rng);

@@ -109,7 +109,11 @@ impl Mirror {
                     Message::Have(piece) if piece.0 < self.pieces => {
                         it.pieces.insert(*piece);
                     }
-                    Message::Bitfield(pieces) if pieces.pieces() == self.pieces => it.pieces = pieces.clone(),
+                    Message::Bitfield(pieces) if pieces.pieces() == self.pieces => {
+                        pieces.iter().for_each(|piece| {
+                            it.pieces.insert(piece);
+                        });
+                    }
                     Message::Request(block) => it.wants.push(*block),
                     _ => {}
                 }
