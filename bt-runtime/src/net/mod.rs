@@ -45,6 +45,7 @@ use async_channel::{Receiver, Sender};
 use async_std::task::{self, JoinHandle};
 use bt_api::{Announce, InfoHash, PeerId};
 use bt_engine::metainfo::Metainfo;
+use bt_engine::settings::LateBitfield;
 use bt_engine::wire::Decoder;
 use bt_engine::{Engine, EngineSetup, Settings};
 use futures::FutureExt;
@@ -362,6 +363,10 @@ impl Task {
         let (block, longest) =
             (short(settings.requests.block_size.0), short(settings.net.max_message_length.0));
         let decoder = Decoder::new(layout.piece_count(), block, longest);
+        let decoder = match shared.settings.peers.late_bitfield {
+            LateBitfield::Take => decoder.taking_late_bitfields(),
+            LateBitfield::Close => decoder,
+        };
         shared.pool.when_short({
             let notes = notes.clone();
             // A full queue is as good: the torrent looks at the pool after each turn.
