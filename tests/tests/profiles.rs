@@ -204,7 +204,7 @@ fn keys_of_plug_ins() {
 fn keys_of_the_engine() {
     refused_with(
         "[peers]\nmax-initiated = 3",
-        "p.toml:10:1: unknown field `max-initiated`, expected one of `max-initiate`, `max-connections`, `max-spares`, `one-per-address`, `bad-data`, `delay-peer-id`, `handshake-timeout`, `keepalive-interval`, `idle-timeout`, `idle-check-interval`; did you mean `max-initiate`?",
+        "p.toml:10:1: unknown field `max-initiated`, expected one of `max-initiate`, `max-connections`, `max-spares`, `one-per-address`, `bad-data`, `late-bitfield`, `delay-peer-id`, `handshake-timeout`, `keepalive-interval`, `idle-timeout`, `idle-check-interval`; did you mean `max-initiate`?",
     );
     refused_with(
         "[peers]\nmax-connections = -1",
