@@ -94,6 +94,7 @@ pub struct Engine {
     peers: Peers,
 
     pieces: Pieces,
+    total_length: u64,
     /// Draws the order of pieces inside a level of availability, and other orders that are the engine's.
     rng: Generator,
     choke: Plugged<dyn ChokePolicy>,
@@ -165,6 +166,7 @@ impl Engine {
             rng: own_rng,
             own,
             pieces,
+            total_length: setup.total_length,
             endgame: false,
             endgame_began: false,
             rounds: ChokeRounds::default(),
@@ -298,17 +300,10 @@ impl Engine {
     /// What a user is shown at `now`.
     pub fn status(&mut self, now: Instant) -> Status {
         let now = self.now.max(now);
-        let total: u64 = (0..self.pieces.count())
-            .next_back()
-            .map(|last| {
-                let last_length = u64::from(self.pieces.piece_length(bt_api::PieceIndex(last)));
-                u64::from(last) * u64::from(self.pieces.piece_length(bt_api::PieceIndex(0))) + last_length
-            })
-            .unwrap_or(0);
         Status {
             complete: self.own.is_seed,
-            bytes_total: total,
-            bytes_have: total - self.pieces.left(),
+            bytes_total: self.total_length,
+            bytes_have: self.total_length - self.pieces.left(),
             downloaded: self.own.downloaded,
             uploaded: self.own.uploaded,
             wasted: self.wasted,
