@@ -17,6 +17,8 @@ use http_client::http_types::{Body, Error, StatusCode};
 use http_client::{HttpClient, Request, Response, async_trait};
 use url::{Position, Url};
 
+use super::reply::malformed;
+
 /// The most bytes of a reply's status line and headers; web servers allow as much for requests.
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -292,10 +294,6 @@ fn lost(error: io::Error) -> TrackerError {
         io::ErrorKind::UnexpectedEof => closed_early(),
         _ => unreachable_because(format!("the connection to the tracker was lost: {error}")),
     }
-}
-
-fn malformed(message: impl Into<String>) -> TrackerError {
-    TrackerError::new(TrackerErrorKind::Malformed, message)
 }
 
 fn unreachable_because(message: impl Into<String>) -> TrackerError {

@@ -247,7 +247,7 @@ fn broken(bytes: &[u8], at: usize) -> TrackerError {
     }
 }
 
-fn malformed(message: impl Into<String>) -> TrackerError {
+pub(super) fn malformed(message: impl Into<String>) -> TrackerError {
     TrackerError::new(TrackerErrorKind::Malformed, message)
 }
 
