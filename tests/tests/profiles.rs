@@ -166,12 +166,12 @@ fn keys_of_plug_ins() {
     refused(
         "\"tit-for-tat\"",
         "\"tit-for-tat\"\nmax-upload = 7",
-        "p.toml:3:1: unknown field `max-upload`, expected one of `max-uploads`, `min-uploads`, `round`, `optimistic-rounds`, `new-peer-weight`, `min-preferred-rate`, `seed-ranking`; did you mean `max-uploads`?",
+        "p.toml:3:1: unknown field `max-upload`, expected one of `max-uploads`, `min-uploads`, `round`, `optimistic-rounds`, `new-peer-weight`, `min-preferred-rate`, `leecher-ranking`, `seed-ranking`; did you mean `max-uploads`?",
     );
     refused(
         "\"tit-for-tat\"",
         "\"tit-for-tat\"\nmax-uploads = '7'",
-        r#"p.toml:3:15: invalid type: string "7", expected a whole number"#,
+        r#"p.toml:3:15: invalid value: string "7", expected a whole number, or "automatic""#,
     );
     refused(
         "\"tit-for-tat\"",
@@ -191,7 +191,7 @@ fn keys_of_plug_ins() {
     refused(
         "\"tit-for-tat\"",
         "\"tit-for-tat\"\nseed-ranking = 'upload'",
-        "p.toml:3:16: unknown variant `upload`, expected `upload-rate`",
+        "p.toml:3:16: unknown variant `upload`, expected `upload-rate` or `rotate`",
     );
     refused("\"tit-for-tat\"", "\"random\"\nslots = 0", "p.toml:3:9: `slots` must be at least 1, found 0");
     refused_with(
@@ -299,7 +299,7 @@ fn sets() {
     );
     refused_set(
         "choke.slots=4",
-        "--set choke.slots=4: unknown field `slots`, expected one of `max-uploads`, `min-uploads`, `round`, `optimistic-rounds`, `new-peer-weight`, `min-preferred-rate`, `seed-ranking`",
+        "--set choke.slots=4: unknown field `slots`, expected one of `max-uploads`, `min-uploads`, `round`, `optimistic-rounds`, `new-peer-weight`, `min-preferred-rate`, `leecher-ranking`, `seed-ranking`",
     );
     refused_set("choke.use.name=random", "--set choke.use.name=random: `use` is not a table");
     refused_set(

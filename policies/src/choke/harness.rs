@@ -110,7 +110,8 @@ impl<P: ChokePolicy> Client<P> {
         self.round(Cause::Timer);
     }
 
-    fn round(&mut self, cause: Cause) {
+    /// A round now.
+    pub(crate) fn round(&mut self, cause: Cause) {
         let mut unchokes = Unchokes::new();
         let swarm = SwarmView::new(&self.own, &self.peers);
         self.policy.choose(self.now, cause, &swarm, &mut self.rng, &mut unchokes);
@@ -120,7 +121,11 @@ impl<P: ChokePolicy> Client<P> {
         let interested = facts.filter(|peer| peer.peer_interested).count();
         assert!(interested <= self.policy.max_interested(), "{interested} interested peers are served");
         for peer in &mut self.peers {
-            peer.am_choking = !served.contains(&peer.key);
+            let choke = !served.contains(&peer.key);
+            if peer.am_choking && !choke {
+                peer.am_unchoked = Some(self.now);
+            }
+            peer.am_choking = choke;
         }
         self.log.push(unchokes.as_slice().to_vec());
     }

@@ -10,8 +10,11 @@
 //! its-name` its keys. What the trait asks of it stands in the [guide](bt_api::guide::choker); `harness.rs`
 //! drives it in tests and holds every round against the trait's promises.
 
+pub mod max_uploads;
 pub mod random;
 pub mod tit_for_tat;
+
+mod seed_rotation;
 
 #[cfg(test)]
 mod harness;

@@ -6,6 +6,9 @@
 //! front. Peers that are not interested and stand before the last one served are unchoked as well: it costs
 //! nothing, and they can begin at once when they want to.
 //!
+//! Two rules of later releases are keys: `max-uploads = "automatic"` and `seed-ranking = "rotate"`, each in a file
+//! of its own.
+//!
 //! Source: the rules `CH-1` to `CH-13` of the original; the protocol is BEP 3.
 
 use std::cmp::Reverse;
@@ -18,10 +21,15 @@ use bt_api::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::max_uploads::MaxUploads;
+use super::seed_rotation::SeedRotation;
+
 /// Serves the peers that serve us fastest, and others in turn.
 #[derive(Debug)]
 pub struct TitForTat {
     config: Config,
+    /// The max-uploads of the last round.
+    max_uploads: usize,
     /// When the next round is due; `None` until the first call tells the time.
     next_round: Option<Instant>,
     /// Rounds by the clock so far (CH-1).
@@ -30,14 +38,17 @@ pub struct TitForTat {
     order: Vec<PeerKey>,
     /// Candidates of the running round, by rate and place: kept only for its memory.
     candidates: Vec<(Reverse<u64>, usize)>,
+    /// What `seed-ranking = "rotate"` remembers.
+    rotation: SeedRotation,
 }
 
 /// The `[choke]` table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// One more than the peers served for their rate; 0 and 1 leave the optimistic ones alone.
-    pub max_uploads: usize,
+    /// One more than the peers served for their rate; 0 and 1 leave the optimistic ones alone. Or `"automatic"`,
+    /// from the limit on upload, as 3.9.1 and 4.0 have it (CH-19).
+    pub max_uploads: MaxUploads,
     /// Interested peers served at least, while there are so many.
     pub min_uploads: usize,
     /// How long a round lasts.
@@ -48,8 +59,20 @@ pub struct Config {
     pub new_peer_weight: u32,
     /// Peers that give less are not served for their rate; BitTornado had 1000 B/s. Unused as a seed.
     pub min_preferred_rate: config::Rate,
+    /// What peers are ranked by until we are a seed.
+    pub leecher_ranking: LeecherRanking,
     /// What a seed ranks peers by.
     pub seed_ranking: SeedRanking,
+}
+
+/// What peers are ranked by until we are a seed: no release ever ranked by anything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LeecherRanking {
+    /// Their rate to us.
+    #[default]
+    DownloadRate,
 }
 
 /// What a seed ranks peers by.
@@ -57,20 +80,23 @@ pub struct Config {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SeedRanking {
-    /// Our rate to them.
+    /// Our rate to them, as 3.2 to 3.4 have it: the fastest takers, and others in turn.
     #[default]
     UploadRate,
+    /// Whose turn it is, as 3.9.1 and 4.x have it (CH-16 to CH-18).
+    Rotate,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            max_uploads: 7,
+            max_uploads: MaxUploads::At(7),
             min_uploads: 4,
             round: config::Duration::secs(10),
             optimistic_rounds: 3,
             new_peer_weight: 3,
             min_preferred_rate: config::Rate(0),
+            leecher_ranking: LeecherRanking::DownloadRate,
             seed_ranking: SeedRanking::UploadRate,
         }
     }
@@ -104,7 +130,33 @@ impl TitForTat {
         if config.new_peer_weight == 0 {
             return Err(BuildError::new("new-peer-weight", "must be at least 1"));
         }
-        Ok(Self { config, next_round: None, rounds: 0, order: Vec::new(), candidates: Vec::new() })
+        Ok(Self {
+            max_uploads: config.max_uploads.get(None),
+            config,
+            next_round: None,
+            rounds: 0,
+            order: Vec::new(),
+            candidates: Vec::new(),
+            rotation: SeedRotation::default(),
+        })
+    }
+
+    /// The connections in the order of the list: the first is the optimistic unchoke, and stands to be served
+    /// before all that are not among the fastest (CH-1).
+    pub fn order(&self) -> &[PeerKey] {
+        &self.order
+    }
+
+    /// Changes `max-uploads` of a choker that runs, as a policy that adapts it may do around this one. Nobody is
+    /// choked or unchoked before the next round, for which the caller asks with [`Notice::Rechoke`]: the
+    /// original too leaves it to a later turn of its loop (CH-12).
+    pub fn set_max_uploads(&mut self, max_uploads: usize) {
+        self.config.max_uploads = MaxUploads::At(max_uploads);
+    }
+
+    /// Whether this round is one of the later choker for seeds.
+    fn rotates(&self, swarm: &SwarmView<'_>) -> bool {
+        swarm.own().is_seed && self.config.seed_ranking == SeedRanking::Rotate
     }
 
     /// Starts the clock at the first call: the first round is due one round later.
@@ -113,9 +165,8 @@ impl TitForTat {
     }
 
     /// CH-9: the place is max(p, 0) for a p from 1 − weight to the end of the list.
-    fn insert(&mut self, peer: PeerKey, rng: &mut dyn Rng) {
+    fn insert(&mut self, peer: PeerKey, weight: u32, rng: &mut dyn Rng) {
         let end = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
-        let weight = self.config.new_peer_weight;
         let place = rng::below(rng, end.saturating_add(weight)).saturating_sub(weight - 1);
         self.order.insert(place as usize, peer);
     }
@@ -132,17 +183,17 @@ impl TitForTat {
     fn find_preferred(&mut self, swarm: &SwarmView<'_>) {
         let seed = swarm.own().is_seed;
         let least = self.config.min_preferred_rate.0;
+        let LeecherRanking::DownloadRate = self.config.leecher_ranking;
         self.candidates.clear();
         for (place, &peer) in self.order.iter().enumerate() {
             let Some(peer) = swarm.peer(peer).filter(|peer| peer.peer_interested) else { continue };
             if seed {
-                let SeedRanking::UploadRate = self.config.seed_ranking;
                 self.candidates.push((Reverse(peer.upload_rate), place));
             } else if !peer.snubbed && peer.download_rate >= least {
                 self.candidates.push((Reverse(peer.download_rate), place));
             }
         }
-        let preferred = self.config.max_uploads.saturating_sub(1);
+        let preferred = self.max_uploads.saturating_sub(1);
         if preferred < self.candidates.len() {
             // Equal rates are told apart by place, so the fastest are the same ones in any order.
             self.candidates.select_nth_unstable(preferred);
@@ -160,7 +211,7 @@ impl ChokePolicy for TitForTat {
     /// Besides the max-uploads − 1 preferred, interested peers are unchoked until there are min-uploads, and
     /// at least one (CH-7).
     fn max_interested(&self) -> usize {
-        self.config.max_uploads.max(self.config.min_uploads).max(1)
+        self.max_uploads.max(self.config.min_uploads).max(1)
     }
 
     fn notice(
@@ -173,8 +224,10 @@ impl ChokePolicy for TitForTat {
         self.start_clock(now);
         let rechoke = match event {
             PeerEvent::Connected(peer) => {
-                self.insert(peer, rng);
-                true
+                // CH-18: where seeds serve by turns, a new peer waits for its turn like any other.
+                let by_turns = self.rotates(swarm);
+                self.insert(peer, if by_turns { 1 } else { self.config.new_peer_weight }, rng);
+                !by_turns
             }
             // CH-10.
             PeerEvent::Gone(peer) => {
@@ -198,14 +251,21 @@ impl ChokePolicy for TitForTat {
         _: &mut dyn Rng,
         unchokes: &mut Unchokes,
     ) {
+        let by_turns = self.rotates(swarm);
         if cause == Cause::Timer && self.next_round.is_some() {
             self.next_round = Some(now + self.config.round.get());
             self.rounds = self.rounds.wrapping_add(1);
-            if self.rounds.is_multiple_of(self.config.optimistic_rounds) {
+            self.rotation.tick(now);
+            if !by_turns && self.rounds.is_multiple_of(self.config.optimistic_rounds) {
                 self.rotate(swarm);
             }
         }
         self.start_clock(now);
+        self.max_uploads = self.config.max_uploads.get(swarm.own().upload_limit);
+        if by_turns {
+            let forced = if cause == Cause::Timer { Some(self.rounds) } else { None };
+            return self.rotation.choose(forced, self.max_uploads, &mut self.order, swarm, unchokes);
+        }
         self.find_preferred(swarm);
         let for_rate = if swarm.own().is_seed { Reason::UPLOAD_RATE } else { Reason::DOWNLOAD_RATE };
         // CH-6.
@@ -236,220 +296,4 @@ impl ChokePolicy for TitForTat {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::choke::harness::{self, Client};
-
-    fn policy(max_uploads: usize, min_uploads: usize) -> TitForTat {
-        TitForTat::new(Config { max_uploads, min_uploads, ..Config::default() }).unwrap()
-    }
-
-    /// A client whose list is `peers` (see [`Client::joined_by`]), after one round.
-    fn client(max_uploads: usize, min_uploads: usize, peers: &str) -> Client<TitForTat> {
-        let mut client = Client::new(policy(max_uploads, min_uploads), 1);
-        client.joined_by(peers, insert_last);
-        client.tick();
-        client
-    }
-
-    /// The draw that puts a new peer at the end of a list of `length`.
-    fn insert_last(length: usize) -> (u32, u32) {
-        insert_at(length as u32, length)
-    }
-
-    /// The draw, and its bound, that puts a new peer at `place` of a list of `length` (CH-9).
-    fn insert_at(place: u32, length: usize) -> (u32, u32) {
-        let weight = Config::default().new_peer_weight;
-        (place + weight - 1, length as u32 + weight)
-    }
-
-    fn order(client: &Client<TitForTat>) -> String {
-        harness::letters(client.policy.order.iter().copied())
-    }
-
-    #[test]
-    fn case_65_the_six_fastest_and_the_first_are_served() {
-        let client = client(7, 4, "a! b50 c- d40 e30 f20 g10 h5 i4 j3");
-        assert_eq!(client.unchoked(), "abdefgh");
-        assert_eq!(client.unchoked_for(Reason::OPTIMISTIC), "a");
-        assert_eq!(client.unchoked_for(Reason::DOWNLOAD_RATE), "bdefgh");
-    }
-
-    #[test]
-    fn case_66_without_candidates_min_uploads_are_served_from_the_front() {
-        let client = client(7, 4, "a- b! c- d! e! f! g- h!");
-        assert_eq!(client.unchoked(), "abcdef");
-        assert_eq!(client.unchoked_for(Reason::UNINTERESTED), "ac");
-    }
-
-    #[test]
-    fn case_67_one_preferred_and_one_in_turn() {
-        assert_eq!(client(2, 2, "a- b9 c5 d1").unchoked(), "abc");
-    }
-
-    #[test]
-    fn case_68_with_one_upload_or_none_nobody_is_preferred() {
-        for max_uploads in [0, 1] {
-            assert_eq!(client(max_uploads, 1, "a5 b9 c3").unchoked(), "a");
-            assert_eq!(client(max_uploads, 0, "a5 b9 c3").unchoked(), "a");
-            let four = client(max_uploads, 4, "a5 b4 c3 d2 e9");
-            assert_eq!(four.unchoked_for(Reason::OPTIMISTIC), "abcd");
-            assert_eq!(four.unchoked(), "abcd");
-        }
-    }
-
-    #[test]
-    fn case_69_every_third_round_a_choked_interested_peer_comes_first() {
-        let mut client = client(1, 1, "a1 b- c- d- e1");
-        client.tick();
-        assert_eq!((order(&client), client.unchoked()), ("abcde".into(), "a".into()));
-        client.tick();
-        assert_eq!(client.now, Instant::from_secs(30));
-        assert_eq!((order(&client), client.unchoked()), ("eabcd".into(), "e".into()));
-    }
-
-    #[test]
-    fn case_70_rotation_keeps_the_cyclic_order() {
-        let mut some = client(1, 1, "a1 b- c- d1 e- f1");
-        (0..2).for_each(|_| some.tick());
-        assert_eq!(order(&some), "defabc");
-        let mut none = client(1, 1, "a- b1 c-");
-        (0..5).for_each(|_| none.tick());
-        assert_eq!(order(&none), "abc");
-    }
-
-    #[test]
-    fn case_71_only_the_interest_of_an_unchoked_peer_counts_at_once() {
-        let mut client = client(1, 1, "a- b1 c-");
-        let rounds = client.log.len();
-        client.interest('c', true);
-        assert_eq!((client.log.len(), client.unchoked()), (rounds, "ab".into()));
-        client.interest('a', true);
-        assert_eq!((client.log.len(), client.unchoked()), (rounds + 1, "a".into()));
-        client.interest('a', false);
-        assert_eq!((client.log.len(), client.unchoked()), (rounds + 2, "ab".into()));
-    }
-
-    #[test]
-    fn case_72_the_slot_of_a_lost_peer_is_given_on_at_once() {
-        let mut client = client(2, 2, "a1 b9 c5 d4");
-        assert_eq!(client.unchoked(), "ab");
-        let rounds = client.log.len();
-        client.leave('d');
-        assert_eq!(client.log.len(), rounds);
-        client.leave('b');
-        assert_eq!((client.log.len(), client.unchoked()), (rounds + 1, "ac".into()));
-    }
-
-    #[test]
-    fn case_73_a_new_peer_is_three_times_likelier_to_be_first() {
-        let mut client = Client::new(policy(7, 4), 1);
-        let mut places = [0; 3];
-        for _ in 0..5000 {
-            client.connect('a');
-            client.connect('b');
-            places[usize::from(order(&client) == "ab")] += 1;
-            client.connect('c');
-            places[2] += u32::from(order(&client).ends_with('c'));
-            "abc".chars().for_each(|peer| client.leave(peer));
-        }
-        assert!((3600..3900).contains(&places[0]), "{places:?} of 3750");
-        assert!((900..1100).contains(&places[2]), "{places:?} of 1000");
-        // The draw itself, as a recording gives it.
-        client.connect_with('a', insert_at(0, 0));
-        client.connect_with('b', insert_at(1, 1));
-        client.connect_with('c', insert_at(1, 2));
-        client.connect_with('d', (0, 6));
-        assert_eq!(order(&client), "dacb");
-    }
-
-    #[test]
-    fn case_74_a_snubbed_peer_is_not_preferred_except_by_a_seed() {
-        let mut client = client(2, 1, "a1 b9 c5 d4");
-        assert_eq!(client.unchoked(), "ab");
-        client.snub('b');
-        assert_eq!(client.unchoked(), "ab");
-        client.tick();
-        assert_eq!(client.unchoked(), "ac");
-        client.own.is_seed = true;
-        client.event(PeerEvent::Completed);
-        assert_eq!(client.unchoked(), "ac");
-        client.policy.rounds = 0;
-        client.tick();
-        assert_eq!(client.unchoked(), "ab");
-    }
-
-    #[test]
-    fn case_75_a_seed_ranks_by_upload() {
-        let mut client = client(2, 1, "a1 b9 c5");
-        client.peer('c').upload_rate = 20;
-        client.own.is_seed = true;
-        client.tick();
-        assert_eq!(client.unchoked(), "ac");
-        assert_eq!(client.unchoked_for(Reason::UPLOAD_RATE), "c");
-    }
-
-    #[test]
-    fn case_76_a_round_without_a_change_answers_the_same() {
-        let mut client = client(3, 2, "a1 b9 c5 d7 e-");
-        client.tick();
-        let [.., one, other] = &client.log[..] else { panic!("two rounds") };
-        assert_eq!(one, other);
-    }
-
-    #[test]
-    fn equal_rates_are_told_apart_by_place() {
-        assert_eq!(client(3, 1, "a- b! c5 d5 e5").unchoked(), "abcd");
-    }
-
-    #[test]
-    fn peers_below_the_least_rate_are_not_preferred_except_by_a_seed() {
-        let config = Config { min_preferred_rate: config::Rate(1000), ..policy(3, 1).config };
-        let mut client = Client::new(TitForTat::new(config).unwrap(), 1);
-        client.joined_by("a1 b999 c1000", insert_last);
-        client.tick();
-        assert_eq!(client.unchoked(), "ac");
-        client.own.is_seed = true;
-        client.tick();
-        assert_eq!(client.unchoked(), "abc");
-    }
-
-    #[test]
-    fn values_that_cannot_be_are_refused() {
-        let defaults = Config::default();
-        for wrong in [
-            Config { round: config::Duration::secs(0), ..defaults.clone() },
-            Config { optimistic_rounds: 0, ..defaults.clone() },
-            Config { new_peer_weight: 0, ..defaults },
-        ] {
-            assert!(TitForTat::new(wrong.clone()).is_err(), "{wrong:?}");
-        }
-    }
-
-    proptest! {
-        /// CH-7, and what the harness checks of every round.
-        #[test]
-        fn any_history_keeps_the_promises(
-            max_uploads in 0_usize..6, min_uploads in 0_usize..6, seed in any::<u64>(),
-            ops in harness::history(),
-        ) {
-            let mut client = harness::play(policy(max_uploads, min_uploads), seed, &ops);
-            let again = harness::play(policy(max_uploads, min_uploads), seed, &ops);
-            prop_assert_eq!(&client.log, &again.log);
-            client.tick();
-            let interested = client.peers.iter().filter(|peer| peer.peer_interested).count();
-            let served =
-                client.peers.iter().filter(|peer| peer.peer_interested && !peer.am_choking).count();
-            let for_rate = [Reason::DOWNLOAD_RATE, Reason::UPLOAD_RATE];
-            let last = client.log.last().unwrap().iter();
-            let preferred = last.filter(|unchoke| for_rate.contains(&unchoke.reason)).count();
-            let most = (preferred + 1).max(min_uploads);
-            prop_assert_eq!(served, interested.min(most));
-            if let Some(&first) = client.policy.order.first() {
-                prop_assert!(!client.peers.iter().find(|peer| peer.key == first).unwrap().am_choking);
-            }
-        }
-    }
-}
+mod tests;
