@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// When a line is not a scenario, which is said with its number, or `out` cannot be written to.
-pub fn all<S: DeserializeOwned>(
+pub(crate) fn all<S: DeserializeOwned>(
     recording: &str,
     replay: impl Fn(&S) -> Vec<String>,
     out: &mut dyn Write,
@@ -19,8 +19,9 @@ pub fn all<S: DeserializeOwned>(
     let (mut scenarios, mut agree) = (0, 0);
     let lines = recording.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     for (at, line) in lines {
-        let scenario = serde_json::from_str(line)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {error}", at + 1)))?;
+        let scenario = serde_json::from_str(line).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {error}", at + 1))
+        })?;
         scenarios += 1;
         let differences = replay(&scenario);
         agree += u32::from(differences.is_empty());
@@ -34,13 +35,14 @@ pub fn all<S: DeserializeOwned>(
 
 /// The whole of an example: replays the file that the one argument names. Exit code 0 when all agree, 1 when one does
 /// not, 2 when there is no such recording.
-pub fn example<S: DeserializeOwned>(replay: impl Fn(&S) -> Vec<String>) -> ExitCode {
+pub(crate) fn example<S: DeserializeOwned>(replay: impl Fn(&S) -> Vec<String>) -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let (Some(path), None) = (arguments.next(), arguments.next()) else {
         eprintln!("one argument is wanted: a recording (FILE.jsonl)");
         return ExitCode::from(2);
     };
-    let replayed = std::fs::read_to_string(&path).and_then(|text| all(&text, replay, &mut io::stdout().lock()));
+    let replayed =
+        std::fs::read_to_string(&path).and_then(|text| all(&text, replay, &mut io::stdout().lock()));
     match replayed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
