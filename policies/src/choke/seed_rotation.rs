@@ -37,7 +37,7 @@ impl SeedRotation {
         &mut self,
         round: Option<u32>,
         slots: usize,
-        order: &mut Vec<PeerKey>,
+        order: &mut [PeerKey],
         swarm: &SwarmView<'_>,
         unchokes: &mut Unchokes,
     ) {
