@@ -80,7 +80,8 @@ enum Block {
     Open,
     Requested(PeerKey),
     RequestedOfMany(Vec<PeerKey>),
-    Received(PeerKey),
+    /// From whom; from nobody who is known when it came in an earlier run.
+    Received(Option<PeerKey>),
 }
 
 impl Block {
@@ -322,36 +323,15 @@ impl Pieces {
     /// Takes `block` to ask `peer` for it, although others may have been asked too. Says no when it is no
     /// block of a missing piece, is received, or `peer` was asked already.
     pub fn mark_requested(&mut self, block: BlockRef, peer: PeerKey, from_seed: bool) -> bool {
-        let piece = block.piece;
-        if piece.0 >= self.count() || self.have.contains(piece) {
-            return false;
-        }
-        let at = (block.begin / self.block_length) as usize;
-        if block.begin >= self.piece_length(piece) || block != self.block_at(piece, at) {
-            return false;
-        }
-        if !self.progress.contains_key(&piece) {
-            let blocks = self.piece_length(piece).div_ceil(self.block_length);
-            let fresh = Progress {
-                blocks: vec![Block::Open; blocks as usize],
-                open: blocks,
-                missing: blocks,
-                by_seed: false,
-            };
-            self.progress.insert(piece, fresh);
-            self.started.push(piece);
-        }
-        let progress = self.progress.get_mut(&piece).expect("just made");
+        let Some((at, progress)) = self.begin(block) else { return false };
         match &mut progress.blocks[at] {
             Block::Received(_) => return false,
             state if state.is_requested_of(peer) => return false,
             state @ Block::Open => {
                 *state = Block::Requested(peer);
-                progress.open -= 1;
-                self.open_bytes -= u64::from(block.length);
-                if progress.open == 0 {
-                    self.open.remove(piece);
-                }
+                progress.by_seed |= from_seed;
+                self.no_longer_open(block);
+                return true;
             }
             Block::RequestedOfMany(peers) => peers.push(peer),
             state @ Block::Requested(_) => {
@@ -361,6 +341,67 @@ impl Pieces {
         }
         progress.by_seed |= from_seed;
         true
+    }
+
+    /// `block` came in an earlier run and was written then; its piece is hashed once the rest is here. Says no when
+    /// it is no block of a missing piece, is not open, or is the last one: a piece that was whole and is not had
+    /// is wrong.
+    pub fn restore(&mut self, block: BlockRef) -> bool {
+        if block.length == self.piece_length(block.piece.min(PieceIndex(self.count() - 1))) {
+            return false;
+        }
+        let Some((at, progress)) = self.begin(block) else { return false };
+        if progress.blocks[at] != Block::Open || progress.missing == 1 {
+            return false;
+        }
+        progress.blocks[at] = Block::Received(None);
+        progress.missing -= 1;
+        self.no_longer_open(block);
+        true
+    }
+
+    /// The blocks that are here of pieces that are not had.
+    pub fn received_blocks(&self) -> impl Iterator<Item = BlockRef> + '_ {
+        self.progress.iter().flat_map(move |(&piece, progress)| {
+            let blocks = progress.blocks.iter().enumerate();
+            let received = blocks.filter(|(_, block)| matches!(block, Block::Received(_)));
+            received.map(move |(at, _)| self.block_at(piece, at))
+        })
+    }
+
+    /// The piece of `block`, begun if it was fresh, and the place of `block` in it; `None` when it is no block of a
+    /// missing piece.
+    fn begin(&mut self, block: BlockRef) -> Option<(usize, &mut Progress)> {
+        let piece = block.piece;
+        if piece.0 >= self.count() || self.have.contains(piece) {
+            return None;
+        }
+        let at = (block.begin / self.block_length) as usize;
+        if block.begin >= self.piece_length(piece) || block != self.block_at(piece, at) {
+            return None;
+        }
+        let blocks = self.piece_length(piece).div_ceil(self.block_length);
+        let progress = self.progress.entry(piece).or_insert_with(|| {
+            self.started.push(piece);
+            Progress {
+                blocks: vec![Block::Open; blocks as usize],
+                open: blocks,
+                missing: blocks,
+                by_seed: false,
+            }
+        });
+        Some((at, progress))
+    }
+
+    /// `block` was open, and is asked for or here now.
+    fn no_longer_open(&mut self, block: BlockRef) {
+        self.open_bytes -= u64::from(block.length);
+        if let Some(progress) = self.progress.get_mut(&block.piece) {
+            progress.open -= 1;
+            if progress.open == 0 {
+                self.open.remove(block.piece);
+            }
+        }
     }
 
     /// `peer` will not send `block`: it choked us, is gone, or was told so. Says whether the block is open again.
@@ -397,7 +438,7 @@ impl Pieces {
         }
         let at = (block.begin / self.block_length) as usize;
         let progress = self.progress.get_mut(&block.piece)?;
-        let before = std::mem::replace(&mut progress.blocks[at], Block::Received(peer));
+        let before = std::mem::replace(&mut progress.blocks[at], Block::Received(Some(peer)));
         progress.missing -= 1;
         let piece_is_full = progress.missing == 0;
         if piece_is_full {
@@ -410,8 +451,8 @@ impl Pieces {
         Some(Arrival { others, piece_is_full })
     }
 
-    /// Who sent each block of `piece` that is here, in order of place.
-    pub fn senders(&self, piece: PieceIndex) -> Vec<PeerKey> {
+    /// Who sent each block of `piece` that is here, in order of place; `None` for one of an earlier run.
+    pub fn senders(&self, piece: PieceIndex) -> Vec<Option<PeerKey>> {
         let blocks = self.progress.get(&piece).into_iter().flat_map(|progress| &progress.blocks);
         blocks
             .filter_map(|block| if let Block::Received(from) = block { Some(*from) } else { None })
@@ -594,7 +635,7 @@ mod tests {
         assert_eq!(pieces.receive(first, A), None);
         let second = pieces.request(PieceIndex(0), A, false).unwrap();
         assert!(pieces.receive(second, A).unwrap().piece_is_full);
-        assert_eq!(pieces.senders(PieceIndex(0)), [B, A]);
+        assert_eq!(pieces.senders(PieceIndex(0)), [Some(B), Some(A)]);
         pieces.complete(PieceIndex(0));
         assert_eq!((pieces.left(), pieces.open_bytes()), (0, 0));
     }
@@ -620,6 +661,24 @@ mod tests {
         assert_eq!(pieces.levels()[0].last(), Some(&first));
         assert!(pieces.started().is_empty() && !pieces.is_started_by_seed(first));
         assert_eq!(pieces.open_bytes(), 8);
+    }
+
+    #[test]
+    fn blocks_of_an_earlier_run_are_not_asked_for_again() {
+        let mut pieces = table(9, 4, 2);
+        assert!(pieces.restore(block(0, 2, 2)));
+        assert!(!pieces.restore(block(0, 2, 2)), "twice");
+        for wrong in
+            [block(0, 0, 2), block(2, 0, 1), block(3, 0, 2), block(1, 1, 2), block(1, 0, 1), block(1, 4, 2)]
+        {
+            assert!(!pieces.restore(wrong), "{wrong:?}");
+        }
+        assert_eq!(pieces.received_blocks().collect::<Vec<_>>(), [block(0, 2, 2)]);
+        assert_eq!((pieces.started(), pieces.open_bytes(), pieces.left()), (&[PieceIndex(0)][..], 7, 9));
+        assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 0, 2)));
+        assert!(!pieces.is_open(PieceIndex(0)));
+        assert!(pieces.receive(block(0, 0, 2), A).unwrap().piece_is_full);
+        assert_eq!(pieces.senders(PieceIndex(0)), [Some(A), None]);
     }
 
     /// DL-11: after a hash failure in endgame, all blocks of the piece may be asked for again.

@@ -31,10 +31,14 @@ struct Place {
 
 impl Place {
     fn new(length: u64) -> Self {
+        Self::with_pieces(length, "256 KiB")
+    }
+
+    fn with_pieces(length: u64, piece: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let content = Content::file("file.bin", length, 3);
         // Nobody listens there: peers are named on the command line.
-        let torrent = content.torrent("http://127.0.0.1:9/announce", "256 KiB", dir.path().join("x.torrent"));
+        let torrent = content.torrent("http://127.0.0.1:9/announce", piece, dir.path().join("x.torrent"));
         let output = dir.path().join("output");
         fs::create_dir(&output).unwrap();
         Self { content, torrent, output, dir }
@@ -113,6 +117,34 @@ fn ctrl_c_and_on_again() {
     let second = summary(&second);
     let downloaded = first["downloaded"].as_u64().unwrap() + second["downloaded"].as_u64().unwrap();
     assert!((size..=size + LOSS).contains(&downloaded), "{downloaded} of {size}: {first}, {second}");
+}
+
+/// A large piece that is half here at the end is gone on with, where the profile says so, and begun anew in 3.4.2.
+#[test]
+fn a_begun_piece_goes_on() {
+    let size = 16 << 20;
+    let downloaded = |keep: &'static str| {
+        let place = Place::with_pieces(size, "16 MiB");
+        let (_seeder, addr) = place.seeder("6 MiB/s");
+        let leecher = || place.leecher().peers([addr]).with(["--set", keep]);
+        let mut first = leecher().start();
+        // Pieces this long are written while they come in.
+        wait_until_written(&mut first, &place.target(), size / 4);
+        first.signal(Signal::INT);
+        assert_eq!(first.exit_code(SOON), 130, "{}", first.story());
+        let first = summary(&first);
+        assert_eq!(first["bytes_have"], 0, "{first}");
+        let mut second = leecher().until_complete().start();
+        assert_eq!(second.exit_code(LIMIT), 0, "{}", second.story());
+        place.content.assert_same(&place.output);
+        let second = summary(&second);
+        assert_eq!(second["hash_failures"], 0, "{second}");
+        (first["downloaded"].as_u64().unwrap(), second["downloaded"].as_u64().unwrap())
+    };
+    let (first, second) = downloaded("requests.keep-partials=true");
+    assert!(first >= size / 4 && first + second == size, "{first} and {second} of {size}");
+    let (_, second) = downloaded("requests.keep-partials=false");
+    assert_eq!(second, size);
 }
 
 #[test]

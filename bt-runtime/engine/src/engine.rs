@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use bt_api::rng::Generator;
 use bt_api::{
-    ChokePolicy, InfoHash, Instant, OwnFacts, PeerEvent, PeerFacts, PeerId, PeerKey, PiecePolicy, PieceSet,
-    PieceView, Pieces, RequestQueue, SwarmView, rng,
+    BlockRef, ChokePolicy, InfoHash, Instant, OwnFacts, PeerEvent, PeerFacts, PeerId, PeerKey, PiecePolicy,
+    PieceSet, PieceView, Pieces, RequestQueue, SwarmView, rng,
 };
 
 use crate::event::Event;
@@ -54,6 +54,9 @@ pub struct EngineSetup {
     pub piece_length: u32,
     /// The pieces that are verified and stored.
     pub have: PieceSet,
+    /// Blocks of other pieces that an earlier run wrote. Those that fit are taken for received: the driver keeps the
+    /// same ones, which [`Engine::piece_view`] tells.
+    pub partial: Vec<BlockRef>,
     /// Tiers of tracker URLs (BEP 12).
     pub trackers: Vec<Vec<String>>,
     /// The names of the profile's peer sources that have no URL, in order; none for a private torrent (BEP 27).
@@ -131,7 +134,9 @@ impl Engine {
         let EngineSetup { settings, seed, node, .. } = setup;
         let mut own_rng = rng::stream(seed, node, "engine");
         let block = settings.requests.block_size.0.clamp(1, u64::from(u32::MAX)) as u32;
-        let pieces = Pieces::new(setup.total_length, setup.piece_length, block, setup.have, &mut own_rng);
+        let mut pieces = Pieces::new(setup.total_length, setup.piece_length, block, setup.have, &mut own_rng);
+        let fits = |block: &BlockRef| pieces.restore(*block);
+        let restored: u64 = setup.partial.into_iter().filter(fits).map(|block| u64::from(block.length)).sum();
         let own = {
             let mut own = OwnFacts::default();
             own.is_seed = pieces.left() == 0;
@@ -158,7 +163,7 @@ impl Engine {
             due: Vec::new(),
             queues: Vec::new(),
             peers: Peers::new(setup.peer_id),
-            time_left: TimeLeft::new(pieces.left()),
+            time_left: TimeLeft::new(pieces.left() - restored),
             total_down: Meter::new(&settings.rate, Instant::ZERO, down_fudge),
             uplink: Uplink::new(&settings, own.upload_limit),
             choke: Plugged::new(setup.choke, rng::stream(seed, node, "choke")),

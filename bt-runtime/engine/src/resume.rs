@@ -6,7 +6,7 @@
 //!
 //! The bytes: `bt-resume 1` and a line feed, a bencoded dictionary, the SHA-1 over all of that.
 
-use bt_api::{BitfieldError, Bytes, InfoHash, PieceSet};
+use bt_api::{BitfieldError, BlockRef, Bytes, InfoHash, PieceIndex, PieceSet};
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
 use sha1::{Digest, Sha1};
@@ -32,6 +32,8 @@ pub struct Resume {
     pub info_hash: InfoHash,
     /// The pieces that were verified and that the store said are written.
     pub have: PieceSet,
+    /// Blocks of other pieces that are written; not verified.
+    pub partial: Vec<BlockRef>,
     /// Bytes of payload sent in all runs.
     pub uploaded: u64,
     /// Bytes of payload received in all runs.
@@ -49,6 +51,9 @@ struct Dict {
     have: ByteBuf,
     #[serde(rename = "info-hash")]
     info_hash: ByteArray<20>,
+    /// Three big-endian numbers for each block: piece, begin, length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partial: Option<ByteBuf>,
     pieces: u32,
     storage: String,
     #[serde(default)]
@@ -64,6 +69,7 @@ impl Resume {
             downloaded: count(self.downloaded),
             have: ByteBuf::from(self.have.to_bitfield()),
             info_hash: ByteArray::new(self.info_hash.0),
+            partial: (!self.partial.is_empty()).then(|| encode_blocks(&self.partial)),
             pieces: self.have.pieces(),
             storage: self.storage_name.clone(),
             store: self.store.as_ref().map(|state| ByteBuf::from(state.to_vec())),
@@ -115,12 +121,35 @@ impl Resume {
         Ok(Self {
             info_hash,
             have: PieceSet::from_bitfield(pieces, &dict.have)?,
+            partial: decode_blocks(&dict.partial.unwrap_or_default())?,
             uploaded: count("uploaded", dict.uploaded)?,
             downloaded: count("downloaded", dict.downloaded)?,
             storage_name: dict.storage,
             store: dict.store.map(|state| Bytes::from(state.into_vec())),
         })
     }
+}
+
+fn encode_blocks(blocks: &[BlockRef]) -> ByteBuf {
+    let words = blocks.iter().flat_map(|block| [block.piece.0, block.begin, block.length]);
+    ByteBuf::from(words.flat_map(u32::to_be_bytes).collect::<Vec<u8>>())
+}
+
+fn decode_blocks(bytes: &[u8]) -> Result<Vec<BlockRef>, ResumeError> {
+    let (blocks, rest) = bytes.as_chunks::<12>();
+    if !rest.is_empty() {
+        return Err(ResumeError::Content(format!("`partial` has {} bytes, no multiple of 12", bytes.len())));
+    }
+    let word = |block: &[u8; 12], at: usize| {
+        let (words, _) = block.as_chunks::<4>();
+        u32::from_be_bytes(words[at])
+    };
+    let block = |bytes: &[u8; 12]| BlockRef {
+        piece: PieceIndex(word(bytes, 0)),
+        begin: word(bytes, 1),
+        length: word(bytes, 2),
+    };
+    Ok(blocks.iter().map(block).collect())
 }
 
 /// Why a resume file was not taken.
@@ -172,7 +201,6 @@ pub enum ResumeError {
 
 #[cfg(test)]
 mod tests {
-    use bt_api::PieceIndex;
     use proptest::prelude::*;
 
     use super::*;
@@ -183,7 +211,12 @@ mod tests {
         let mut have = PieceSet::new(9);
         have.insert(PieceIndex(8));
         let store = Some(Bytes::from_static(b"state"));
-        Resume { info_hash: HASH, have, uploaded: 5, downloaded: 6, storage_name: "files".into(), store }
+        let storage_name = "files".into();
+        Resume { info_hash: HASH, have, partial: Vec::new(), uploaded: 5, downloaded: 6, storage_name, store }
+    }
+
+    fn block(piece: u32, begin: u32, length: u32) -> BlockRef {
+        BlockRef { piece: PieceIndex(piece), begin, length }
     }
 
     /// The file of a version and a dictionary, with a right checksum.
@@ -202,6 +235,11 @@ mod tests {
             \x07\x07\x07\x07\x07\x07\x07\x07\x07\x076:piecesi9e7:storage5:files5:store5:state8:uploadedi5ee";
         assert_eq!(example().encode(), file("1", dict));
         assert_eq!(Resume::decode(&file("1", dict), HASH, 9).unwrap(), example());
+        let partial = vec![block(3, 16_384, 258)];
+        let bytes = Resume { partial: partial.clone(), ..example() }.encode();
+        let key = b"7:partial12:\x00\x00\x00\x03\x00\x00\x40\x00\x00\x00\x01\x02";
+        assert!(bytes.windows(key.len()).any(|window| window == key));
+        assert_eq!(Resume::decode(&bytes, HASH, 9).unwrap().partial, partial);
     }
 
     /// Row 24 of the threats: a file made by another, of another time or of another torrent.
@@ -230,6 +268,7 @@ mod tests {
         };
         assert!(changed("uploadedi5e", "uploadedi-5e").contains("`uploaded` is negative"));
         assert!(changed("have2:\0", "have1:").contains("not well-formed"));
+        assert!(changed("6:pieces", "7:partial1:x6:pieces").contains("not well-formed"));
         assert!(changed("piecesi9e", "piecesi99999999999e").contains("not well-formed"));
     }
 
@@ -237,6 +276,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(
             have in prop::collection::vec(any::<bool>(), 1..100),
+            partial in prop::collection::vec(any::<(u32, u32, u32)>(), 0..5),
             uploaded in 0..i64::MAX as u64,
             downloaded in 0..i64::MAX as u64,
             storage_name in "\\PC{0,20}",
@@ -248,7 +288,9 @@ mod tests {
                 set.insert(PieceIndex(piece));
             }
             let store = store.map(Bytes::from);
-            let resume = Resume { info_hash: HASH, have: set, uploaded, downloaded, storage_name, store };
+            let partial = partial.into_iter().map(|(piece, begin, length)| block(piece, begin, length)).collect();
+            let resume =
+                Resume { info_hash: HASH, have: set, partial, uploaded, downloaded, storage_name, store };
             prop_assert_eq!(Resume::decode(&resume.encode(), HASH, pieces).unwrap(), resume);
         }
 

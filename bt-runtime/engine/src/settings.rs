@@ -152,6 +152,8 @@ pub struct RequestSettings {
     pub snub_releases_requests: bool,
     /// Whether connections to other seeds are closed once we are a seed (DL-11).
     pub drop_seeds_when_complete: bool,
+    /// Whether blocks of pieces that were begun are kept from run to run; 3.4.2 threw them away (SW-8, SW-30).
+    pub keep_partials: bool,
 }
 
 /// How many requests are kept under way with a peer.
@@ -175,6 +177,7 @@ impl Default for RequestSettings {
             snub_time: Duration::secs(30),
             snub_releases_requests: false,
             drop_seeds_when_complete: true,
+            keep_partials: false,
         }
     }
 }

@@ -142,24 +142,43 @@ impl Assembly {
 
     /// Takes a block that belongs to its piece.
     pub(crate) fn keep(&mut self, block: BlockRef, bytes: Vec<Block>) {
-        let length = self.desk.torrent.layout.piece_length(block.piece);
-        let piece = self.pieces.entry(block.piece).or_insert_with(|| {
-            self.tries += 1;
-            Piece::new(self.tries, length)
-        });
-        piece.keep(block, bytes);
+        self.piece(block.piece).keep(block, Some(bytes));
         self.advance(block.piece);
+    }
+
+    /// Takes over a block that an earlier run has written.
+    pub(crate) fn restore(&mut self, block: BlockRef) {
+        self.piece(block.piece).keep(block, None);
     }
 
     /// Every block of `piece` was kept: compare, write and seal.
     pub(crate) fn finish(&mut self, index: PieceIndex, digests: bool) {
+        self.piece(index).finish = Some(digests);
+        self.advance(index);
+    }
+
+    /// Writes all that is kept of unfinished pieces, so that a later run can go on with it.
+    pub(crate) fn park(&mut self) {
+        let idle = self.pieces.iter_mut().filter(|(_, piece)| !piece.busy && piece.in_memory > 0);
+        let jobs: Vec<Job> = idle.map(|(&index, piece)| piece.job(index, piece.length)).collect();
+        jobs.into_iter().for_each(|job| self.start(job));
+    }
+
+    /// The blocks of unfinished pieces that are written.
+    pub(crate) fn written(&self) -> Vec<BlockRef> {
+        let of_piece = |(&piece, state): (&PieceIndex, &Piece)| {
+            let written = state.kept.iter().filter(|(_, kept)| kept.bytes.is_none());
+            written.map(|(&begin, kept)| BlockRef { piece, begin, length: kept.length }).collect::<Vec<_>>()
+        };
+        self.pieces.iter().flat_map(of_piece).collect()
+    }
+
+    fn piece(&mut self, index: PieceIndex) -> &mut Piece {
         let length = self.desk.torrent.layout.piece_length(index);
-        let piece = self.pieces.entry(index).or_insert_with(|| {
+        self.pieces.entry(index).or_insert_with(|| {
             self.tries += 1;
             Piece::new(self.tries, length)
-        });
-        piece.finish = Some(digests);
-        self.advance(index);
+        })
     }
 
     /// Forgets what was kept of `piece`.
@@ -234,12 +253,14 @@ impl Assembly {
     /// Starts the next job of a piece, when there is enough to do.
     fn advance(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.get_mut(&index) else { return };
-        if piece.busy || (piece.finish.is_none() && piece.whole - piece.hashed < HASH_RUN) {
+        // Where the store failed, what `relieve` or `finish` starts tries again; each new block would be too often.
+        let waits = piece.whole - piece.hashed < HASH_RUN || piece.failed_at.is_some();
+        if piece.busy || (piece.finish.is_none() && waits) {
             return;
         }
         let write_to = if piece.finish.is_some() {
             piece.length
-        } else if piece.length > WRITE_RUN && piece.failed_at.is_none() {
+        } else if piece.length > WRITE_RUN {
             // Whole runs only, counted from the start of the piece: writes stay aligned.
             piece.whole / WRITE_RUN * WRITE_RUN
         } else {
@@ -280,12 +301,13 @@ impl Piece {
         }
     }
 
-    fn keep(&mut self, block: BlockRef, bytes: Vec<Block>) {
+    /// Takes a block; without `bytes` it is written already.
+    fn keep(&mut self, block: BlockRef, bytes: Option<Vec<Block>>) {
         if self.kept.contains_key(&block.begin) {
             return;
         }
-        self.kept.insert(block.begin, Kept { length: block.length, bytes: Some(bytes) });
-        self.in_memory += block.length;
+        self.in_memory += if bytes.is_some() { block.length } else { 0 };
+        self.kept.insert(block.begin, Kept { length: block.length, bytes });
         while let Some(next) = self.kept.get(&self.whole) {
             self.whole += next.length;
         }
@@ -705,6 +727,32 @@ mod tests {
         bench.keep(last[0], false);
         assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
         bench.script(|script| assert_eq!(script.bytes, bench.content));
+    }
+
+    #[test]
+    fn what_is_parked_is_gone_on_with() {
+        let mut first = Bench::new(4 * BLOCK);
+        for begin in [2, 0] {
+            first.keep(begin * BLOCK, false);
+        }
+        assert_eq!(first.assembly.written(), []);
+        first.assembly.park();
+        assert!(first.settle().is_none());
+        let written: Vec<u32> = first.assembly.written().iter().map(|block| block.begin / BLOCK).collect();
+        assert_eq!(written, [0, 2]);
+        let bytes = first.script(|script| std::mem::take(&mut script.bytes));
+
+        let mut second = Bench::new(4 * BLOCK);
+        second.script(|script| script.bytes = bytes);
+        first.assembly.written().into_iter().for_each(|block| second.assembly.restore(block));
+        for begin in [3, 1] {
+            second.keep(begin * BLOCK, false);
+        }
+        assert_eq!(second.finish(false).unwrap(), Verdict::Good(Vec::new()));
+        second.script(|script| {
+            let written: Vec<u32> = script.writes.iter().map(|write| write.0 / BLOCK).collect();
+            assert_eq!(written, [1, 3], "what is there is not written again");
+        });
     }
 
     #[test]

@@ -348,6 +348,7 @@ impl Task {
             total_length: layout.total_length(),
             piece_length: layout.nominal_piece_length(),
             have: ready.have.clone(),
+            partial: ready.partial.clone(),
             trackers: options
                 .trackers
                 .unwrap_or_else(|| metainfo.tiers(shared.settings.announce.multitracker)),

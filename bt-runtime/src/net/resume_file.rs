@@ -63,6 +63,7 @@ mod tests {
             let resume = Resume {
                 info_hash: InfoHash([7; 20]),
                 have: have.clone(),
+                partial: Vec::new(),
                 uploaded: 1,
                 downloaded: 2,
                 storage_name: "files".into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use async_std::task;
-use bt_api::{Host, PieceSet, Torrent, TorrentStore};
+use bt_api::{BlockRef, Host, PieceSet, Torrent, TorrentStore};
 use bt_engine::metainfo::Metainfo;
 use bt_engine::resume::Resume;
 use futures::FutureExt;
@@ -19,6 +19,8 @@ pub(crate) struct Ready {
     pub(crate) store: Arc<dyn TorrentStore>,
     pub(crate) torrent: Arc<Torrent>,
     pub(crate) have: PieceSet,
+    /// Blocks of other pieces that an earlier run has written.
+    pub(crate) partial: Vec<BlockRef>,
     /// Bytes sent and received in earlier runs.
     pub(crate) uploaded: u64,
     pub(crate) downloaded: u64,
@@ -68,8 +70,14 @@ pub(crate) async fn start(
         });
     }
     let have = check(&store, &torrent, trusted, done).await.map_err(|error| error.to_string())?;
-    let (uploaded, downloaded) = resume.map_or((0, 0), |resume| (resume.uploaded, resume.downloaded));
-    Ok(Ready { store, torrent, have, uploaded, downloaded })
+    let (mut uploaded, mut downloaded, mut partial) = (0, 0, Vec::new());
+    if let Some(resume) = resume {
+        (uploaded, downloaded) = (resume.uploaded, resume.downloaded);
+        if shared.settings.requests.keep_partials && !check_all {
+            partial = resume.partial;
+        }
+    }
+    Ok(Ready { store, torrent, have, partial, uploaded, downloaded })
 }
 
 async fn load(shared: &Shared, metainfo: &Metainfo, pieces: u32) -> Result<Option<Resume>, String> {

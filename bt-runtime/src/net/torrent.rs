@@ -147,6 +147,8 @@ pub(crate) struct Running {
     saving: bool,
     /// What did not work at the last try.
     save_trouble: Option<String>,
+    /// Whether blocks of unfinished pieces were written for the next run.
+    parked: bool,
     stop_by: Option<Instant>,
     give_up_at: Option<Instant>,
     end: Option<Phase>,
@@ -162,10 +164,12 @@ struct Link {
 impl Running {
     pub(crate) fn new(setup: Setup, ready: Ready) -> Self {
         let (store, torrent) = (ready.store.clone(), ready.torrent.clone());
+        let mut assembly = Assembly::new(store.clone(), torrent.clone(), setup.notes.clone());
+        setup.engine.piece_view().pieces().received_blocks().for_each(|block| assembly.restore(block));
         Self {
             links: BTreeMap::new(),
             touched: Vec::new(),
-            assembly: Assembly::new(store.clone(), torrent.clone(), setup.notes.clone()),
+            assembly,
             uploads: Uploads::new(store, torrent, setup.shared.cache.clone(), setup.notes.clone()),
             blocks: BTreeMap::new(),
             next_tag: 0,
@@ -179,6 +183,7 @@ impl Running {
             save_tried: 0,
             saving: false,
             save_trouble: None,
+            parked: false,
             stop_by: None,
             give_up_at: None,
             end: None,
@@ -196,6 +201,10 @@ impl Running {
             self.end_turn();
             // An older resume file must not replace the last one, which is written after this.
             if self.end.is_some() && !self.assembly.is_busy() && !self.saving {
+                if self.keeps_partials() && !std::mem::replace(&mut self.parked, true) {
+                    self.assembly.park();
+                    continue;
+                }
                 return self.end.take().unwrap_or(Phase::Stopped);
             }
             let mut next = self.wait().await;
@@ -225,6 +234,10 @@ impl Running {
                 self.stop_by = self.give_up_at;
             }
         }
+    }
+
+    fn keeps_partials(&self) -> bool {
+        self.setup.shared.settings.requests.keep_partials
     }
 
     /// Tells the engine of the peers that the user named; it dials those that are not connected.
@@ -524,6 +537,7 @@ impl Running {
         let mut resume = Resume {
             info_hash,
             have: self.setup.engine.have().clone(),
+            partial: if self.keeps_partials() { self.assembly.written() } else { Vec::new() },
             uploaded: self.ready.uploaded + status.uploaded,
             downloaded: self.ready.downloaded + status.downloaded,
             storage_name: self.setup.shared.profile.storage_name(),

@@ -16,8 +16,8 @@ use super::Engine;
 use crate::event::Event;
 use crate::settings::BadData;
 
-/// One failed download of a piece: who sent each block, and its hash.
-type Attempt = Vec<(PeerKey, PieceHash)>;
+/// One failed download of a piece: who sent each block, where that is known, and its hash.
+type Attempt = Vec<(Option<PeerKey>, PieceHash)>;
 
 /// A piece that failed.
 #[derive(Default)]
@@ -97,7 +97,12 @@ impl Engine {
     }
 
     /// `piece` failed; `senders` and `digests` are of its blocks, in order.
-    pub(super) fn convict(&mut self, piece: PieceIndex, senders: Vec<PeerKey>, digests: Vec<PieceHash>) {
+    pub(super) fn convict(
+        &mut self,
+        piece: PieceIndex,
+        senders: Vec<Option<PeerKey>>,
+        digests: Vec<PieceHash>,
+    ) {
         let suspects = &mut self.guard.suspects;
         if !suspects.contains_key(&piece) && suspects.len() >= MAX_PIECES {
             suspects.pop_first();
@@ -107,7 +112,9 @@ impl Engine {
         // Another one may have it next.
         suspect.owner = None;
         match senders.split_first() {
-            Some((&first, rest)) if rest.iter().all(|&sender| sender == first) => self.guilty(piece, first),
+            Some((&Some(first), rest)) if rest.iter().all(|&sender| sender == Some(first)) => {
+                self.guilty(piece, first);
+            }
             _ if suspect.attempts.len() < MAX_ATTEMPTS => {
                 suspect.attempts.push(senders.into_iter().zip(digests).collect());
             }
@@ -123,7 +130,7 @@ impl Engine {
             .iter()
             .flat_map(|attempt| attempt.iter().zip(digests))
             .filter(|((_, sent), good)| sent != *good)
-            .map(|((sender, _), _)| *sender)
+            .filter_map(|((sender, _), _)| *sender)
             .collect();
         guilty.sort_unstable();
         guilty.dedup();

@@ -208,9 +208,9 @@ impl Engine {
     }
 }
 
-/// Each of `senders` once, as numbers.
-pub(super) fn unique(senders: &[PeerKey]) -> Vec<u32> {
-    let mut peers: Vec<u32> = senders.iter().map(|peer| peer.0).collect();
+/// Each of `senders` that is known once, as numbers.
+pub(super) fn unique(senders: &[Option<PeerKey>]) -> Vec<u32> {
+    let mut peers: Vec<u32> = senders.iter().flatten().map(|peer| peer.0).collect();
     peers.sort_unstable();
     peers.dedup();
     peers

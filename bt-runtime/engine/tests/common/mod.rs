@@ -88,6 +88,7 @@ impl Node {
             total_length: u64::from(pieces) * u64::from(blocks) * u64::from(BLOCK),
             piece_length: blocks * BLOCK,
             have: self.have,
+            partial: Vec::new(),
             trackers: vec![vec!["http://tracker/announce".to_owned()]],
             sources: Vec::new(),
             choke: ("choke".to_owned(), self.choke),
