@@ -163,9 +163,9 @@ impl Engine {
             due: Vec::new(),
             queues: Vec::new(),
             peers: Peers::new(setup.peer_id),
-            time_left: TimeLeft::new(pieces.left() - restored),
+            time_left: TimeLeft::new(&settings.rate, pieces.left() - restored),
             total_down: Meter::new(&settings.rate, Instant::ZERO, down_fudge),
-            uplink: Uplink::new(&settings, own.upload_limit),
+            uplink: Uplink::new(&settings, own.upload_limit, Instant::ZERO),
             choke: Plugged::new(setup.choke, rng::stream(seed, node, "choke")),
             picker: Plugged::new(setup.piece, rng::stream(seed, node, "piece")),
             rng: own_rng,
@@ -317,13 +317,21 @@ impl Engine {
             seeds: self.facts.iter().filter(|peer| peer.is_seed()).count(),
             dialing: self.peers.pending(),
             peers_seen: self.peers.seen(),
-            download_rate: self.total_down.current(now),
+            download_rate: self.total_down.current(now) as u64,
             upload_rate: self.uplink.rate(now),
-            time_left: if self.own.is_seed { None } else { self.time_left.time_left(now) },
+            time_left: self.time_left(now),
             endgame: self.endgame && !self.own.is_seed,
             stall: self.stall(now),
             tracker_trouble: self.announcer.trouble(),
         }
+    }
+
+    fn time_left(&mut self, now: Instant) -> Option<std::time::Duration> {
+        if self.own.is_seed {
+            return None;
+        }
+        let seconds = self.time_left.time_left(now.as_secs_f64())?;
+        std::time::Duration::try_from_secs_f64(seconds).ok()
     }
 
     fn stall(&self, now: Instant) -> Option<Stall> {

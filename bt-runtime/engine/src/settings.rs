@@ -99,6 +99,12 @@ pub struct RateSettings {
     pub download_fudge: Duration,
     /// The same for uploads: the time that the kernel's send buffer takes to fill (CR-1).
     pub upload_fudge: Duration,
+    /// For the time left, data is taken to have begun so long before its first byte (RM-2).
+    pub time_left_head_start: Duration,
+    /// After so long without data the time left is worked out anew when it is asked for (RM-5).
+    pub time_left_idle: Duration,
+    /// The least window of the time left, once it was longer than this (RM-3).
+    pub time_left_window: Duration,
 }
 
 /// An estimator of rates.
@@ -128,6 +134,9 @@ impl Default for RateSettings {
             period: Duration::secs(20),
             download_fudge: Duration::secs(1),
             upload_fudge: Duration::secs(5),
+            time_left_head_start: Duration::secs(2),
+            time_left_idle: Duration::secs(15),
+            time_left_window: Duration::secs(20),
         }
     }
 }

@@ -323,7 +323,7 @@ impl Engine {
     fn not_answered(&mut self, error: &TrackerError) {
         // One lost announce of a torrent that works is not worth a word (RR-14).
         let quiet = self.settings.announce.quiet_rate.0;
-        let slow = self.total_down.current(self.now) < quiet && self.uplink.rate(self.now) < quiet;
+        let slow = (self.total_down.current(self.now) as u64) < quiet && self.uplink.rate(self.now) < quiet;
         let worth_saying = match error.kind {
             TrackerErrorKind::Refused => true,
             TrackerErrorKind::TimedOut => self.announcer.failed_before && slow,

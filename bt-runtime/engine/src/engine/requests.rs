@@ -235,7 +235,7 @@ impl Engine {
         match settings.backlog_mode {
             BacklogMode::Fixed => settings.backlog as usize,
             BacklogMode::Rate => {
-                let rate = self.connections[at].down.current(self.now) as f64;
+                let rate = self.connections[at].down.current(self.now);
                 let ahead = rate * settings.backlog_time.get().as_secs_f64() / settings.block_size.0 as f64;
                 let most = settings.max_backlog.max(settings.backlog) as usize;
                 (settings.backlog as usize).saturating_add(ahead as usize).min(most)
@@ -309,7 +309,7 @@ impl Engine {
         }
         self.own.downloaded += length;
         self.total_down.count(now, length);
-        self.time_left.came_in(now, length);
+        self.time_left.came_in(now.as_secs_f64(), length);
         let snub = now + self.settings.requests.snub_time.get() + std::time::Duration::from_nanos(1);
         self.peers.snub_check = self.peers.snub_check.min(snub);
     }

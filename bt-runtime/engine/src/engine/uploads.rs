@@ -38,13 +38,14 @@ const BURST: Duration = Duration::from_millis(100);
 const COST_SCALE: u64 = 1 << 16;
 
 impl Uplink {
-    pub(super) fn new(settings: &Settings, limit: Option<u64>) -> Self {
+    pub(super) fn new(settings: &Settings, limit: Option<u64>, now: Instant) -> Self {
         let rate = &settings.rate;
+        let (period, fudge) = (rate.period.get().as_secs_f64(), rate.upload_fudge.get().as_secs_f64());
         Self {
             limiter: settings.upload.limiter,
             limit,
-            meter: Meter::new(rate, Instant::ZERO, rate.upload_fudge.get()),
-            window: WindowRate::new(Instant::ZERO, rate.period.get(), rate.upload_fudge.get()),
+            meter: Meter::new(rate, now, rate.upload_fudge.get()),
+            window: WindowRate::new(now.as_secs_f64(), period, fudge),
             closed_until: Instant::ZERO,
             held: false,
             next_allowed: Instant::NEVER,
@@ -52,14 +53,11 @@ impl Uplink {
     }
 
     pub(super) fn start(&mut self, now: Instant, settings: &Settings) {
-        *self = Self::new(settings, self.limit);
-        let rate = &settings.rate;
-        self.meter = Meter::new(rate, now, rate.upload_fudge.get());
-        self.window = WindowRate::new(now, rate.period.get(), rate.upload_fudge.get());
+        *self = Self::new(settings, self.limit, now);
     }
 
     pub(super) fn rate(&self, now: Instant) -> u64 {
-        self.meter.current(now)
+        self.meter.current(now) as u64
     }
 
     /// The rate for policies, at a choke round.
@@ -75,12 +73,13 @@ impl Uplink {
     /// Counts a block that is handed to the driver, and closes the uplink where it is over its limit.
     fn spend(&mut self, now: Instant, length: u64) {
         self.meter.count(now, length);
-        self.window.update(now, length);
+        self.window.update(now.as_secs_f64(), length);
         let Some(limit) = self.limit else { return };
         match self.limiter {
             // CN-13.
             Limiter::Suspend if self.window.rate() > limit as f64 => {
-                let pause = self.window.time_until(now, limit as f64);
+                let pause = self.window.time_until(now.as_secs_f64(), limit as f64);
+                let pause = Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX);
                 self.closed_until = now + pause.max(Duration::from_nanos(1));
             }
             Limiter::Suspend => {}
@@ -224,13 +223,15 @@ impl Engine {
     }
 
     /// Of those that wait: with the `suspend` limiter the one with the lowest upload rate (CN-15); else the one that
-    /// was served least for its weight. Weight 0 comes last.
+    /// was served least for its weight. Weight 0 comes last. Who waits is unchoked, since a choke clears the queue, and
+    /// has a drained socket.
     fn next_by_share(&self) -> Option<usize> {
         let waiting = (0..self.queues.len())
             .filter(|&at| self.queues[at].ready && !self.queues[at].requests.is_empty());
         match self.uplink.limiter {
             Limiter::Suspend if self.uplink.limit.is_some() => {
-                waiting.min_by_key(|&at| (self.connections[at].up.current(self.now), self.facts[at].key))
+                let rate = |at: usize| self.connections[at].up.current(self.now);
+                waiting.min_by(|&a, &b| rate(a).total_cmp(&rate(b)))
             }
             _ => waiting.min_by_key(|&at| {
                 let connection = &self.connections[at];
