@@ -10,5 +10,7 @@ mod announces;
 mod connections;
 #[path = "mainline/downloader.rs"]
 mod downloader;
+#[path = "mainline/upload_limit.rs"]
+mod upload_limit;
 #[path = "mainline/uploader.rs"]
 mod uploader;

@@ -3,6 +3,10 @@
 //! A request waits in its peer's queue, where it can be cancelled, until the uplink has room and the peer's
 //! socket takes a block; then it is handed to the driver. The choke policy may choose who is next; else the
 //! shares of its last round do.
+//!
+//! Rates of uploads count a block when it is handed out, as the original counts one when it writes it to a socket that
+//! is drained (UP-5, CN-13): the limit must know of a block before the next is handed out, and what a driver still
+//! holds is bounded by `in-flight`. Totals, and what policies see as sent, count it when the socket has taken it.
 
 use std::time::Duration;
 
@@ -257,6 +261,7 @@ impl Engine {
         self.uplink.spend(self.now, length);
         let (now, connection) = (self.now, &mut self.connections[at]);
         connection.in_flight += 1;
+        connection.up.count(now, length);
         let weight = match connection.share {
             Share::Weight(weight) => u64::from(weight.max(1)),
             Share::Equal => 1,
@@ -307,7 +312,6 @@ impl Engine {
             // There is no way to say "not now" in this protocol.
             return self.close(at, CloseReason::Store);
         }
-        connection.up.count(self.now, length);
         self.trouble.read_works();
         let facts = &mut self.facts[at];
         facts.uploaded += length;

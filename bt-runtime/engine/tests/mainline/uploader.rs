@@ -1,20 +1,18 @@
-//! Cases 114 to 118 and 121 to 124: who gets blocks, and how the limit on upload is kept (UP-1 to UP-10, CN-11 to CN-17).
+//! Cases 114 to 118 and 121: who gets blocks (UP-1 to UP-10, CN-11). The limit on upload is in `upload_limit.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use bt_api::config::{Limit, Rate};
-use bt_api::{BlockRef, Instant, PeerKey, PieceIndex, PieceSet};
+use bt_api::{BlockRef, PeerKey, PieceIndex, PieceSet};
 use bt_engine::wire::Message;
-use bt_engine::{CloseReason, Input, Output};
+use bt_engine::{CloseReason, Output};
 
 use crate::common::everyone::Everyone;
 use crate::common::solo::{Solo, block, closes, sent, set, uploads};
 use crate::common::{BLOCK, Node};
 
 /// A node that serves everyone while the switch is on.
-fn open_node(have: PieceSet) -> (Node, Arc<AtomicBool>) {
+pub(crate) fn open_node(have: PieceSet) -> (Node, Arc<AtomicBool>) {
     let (choke, open) = Everyone::switched();
     (Node { choke, ..Node::new(have) }, open)
 }
@@ -25,13 +23,13 @@ fn seed(pieces: u32, blocks: u32) -> (Solo, Arc<AtomicBool>) {
 }
 
 /// A peer that wants our pieces and is unchoked.
-fn customer(solo: &mut Solo, number: u8) -> PeerKey {
+pub(crate) fn customer(solo: &mut Solo, number: u8) -> PeerKey {
     let peer = solo.connect(number, &[]);
     solo.say(peer, Message::Interested);
     peer
 }
 
-fn ask(solo: &mut Solo, peer: PeerKey, block: BlockRef) -> Vec<Output> {
+pub(crate) fn ask(solo: &mut Solo, peer: PeerKey, block: BlockRef) -> Vec<Output> {
     solo.say(peer, Message::Request(block))
 }
 
@@ -137,87 +135,4 @@ fn case_121_a_whole_piece_is_announced_to_all_and_nothing_less() {
         assert!(sent(&out, peer).contains(&Message::Have(PieceIndex(0))));
         assert_eq!(haves(&out, peer), 1);
     }
-}
-
-const CAP: u64 = 10 << 10;
-
-fn capped(blocks: u32) -> Solo {
-    let (mut node, _) = open_node(PieceSet::full(1));
-    node.settings.net.upload_limit = Limit::At(Rate(CAP));
-    Solo::new(blocks, node)
-}
-
-/// Keeps `peer` asking and its socket empty for `time`; gives when blocks were handed out, from `out` on.
-fn upload_for(solo: &mut Solo, peer: PeerKey, time: Duration, mut out: Vec<Output>) -> Vec<Instant> {
-    let end = solo.now + time;
-    let mut at = Vec::new();
-    loop {
-        while let Some((_, sent)) = uploads(&out).pop() {
-            at.push(solo.now);
-            out = solo.uploaded(peer, sent);
-            out.extend(ask(solo, peer, sent));
-        }
-        let Some(next) = solo.engine.next_wakeup().filter(|&next| next <= end) else { break };
-        solo.now = solo.now.max(next);
-        out = solo.feed(Input::Wakeup);
-    }
-    solo.now = end;
-    at
-}
-
-#[test]
-fn case_122_the_limit_holds_over_a_minute_and_after_each_block() {
-    let mut solo = capped(8);
-    let a = customer(&mut solo, 1);
-    let out = ask(&mut solo, a, block(0, 0));
-    assert!(!upload_for(&mut solo, a, Duration::from_secs(60), out).is_empty());
-    let times = upload_for(&mut solo, a, Duration::from_secs(60), Vec::new());
-    let bytes = times.len() as u64 * u64::from(BLOCK);
-    assert!(bytes <= 60 * CAP + 3 * u64::from(BLOCK), "{bytes} bytes in a minute");
-    assert!(bytes >= 60 * CAP * 9 / 10, "{bytes} bytes in a minute");
-    // One block over the limit takes about its length over the limit to be forgiven.
-    for pair in times.windows(2) {
-        let apart = pair[1] - pair[0];
-        assert!(apart >= Duration::from_millis(1400), "{apart:?}");
-    }
-}
-
-#[test]
-fn case_123_the_slowest_goes_first_once_the_limit_lets_go() {
-    let (node, _) = open_node(PieceSet::full(1));
-    let mut solo = Solo::new(8, node);
-    let peers = [customer(&mut solo, 1), customer(&mut solo, 2), customer(&mut solo, 3)];
-    for (peer, blocks) in peers.into_iter().zip([4, 2, 1]) {
-        for at in 0..blocks {
-            assert_eq!(uploads(&ask(&mut solo, peer, block(0, at))).len(), 1);
-            solo.uploaded(peer, block(0, at));
-        }
-    }
-    // Far over this limit, a block that goes out at once closes the uplink.
-    solo.feed(Input::UploadLimit(Some(1)));
-    ask(&mut solo, peers[0], block(0, 0));
-    solo.uploaded(peers[0], block(0, 0));
-    for peer in peers {
-        assert!(uploads(&ask(&mut solo, peer, block(0, 5))).is_empty());
-    }
-    let out = solo.feed(Input::UploadLimit(Some(1 << 30)));
-    let order: Vec<PeerKey> = uploads(&out).into_iter().map(|(peer, _)| peer).collect();
-    assert_eq!(order, [peers[2], peers[1], peers[0]]);
-}
-
-#[test]
-fn case_124_the_limit_holds_back_nothing_but_blocks() {
-    let (mut node, open) = open_node(set(3, &[0]));
-    node.settings.net.upload_limit = Limit::At(Rate(1));
-    let mut solo = Solo::new(2, node);
-    let a = customer(&mut solo, 1);
-    ask(&mut solo, a, block(0, 0));
-    solo.uploaded(a, block(0, 0));
-    assert!(uploads(&ask(&mut solo, a, block(0, 1))).is_empty(), "over the limit");
-    let (b, asked) = solo.connect_open(2, &[1]);
-    asked.iter().for_each(|&block| drop(solo.send_block(b, block)));
-    assert!(sent(&solo.good(1), a).contains(&Message::Have(PieceIndex(1))));
-    assert!(sent(&solo.wait_secs(121), a).contains(&Message::KeepAlive));
-    open.store(false, Ordering::Relaxed);
-    assert!(sent(&solo.wait_secs(2), a).contains(&Message::Choke));
 }
