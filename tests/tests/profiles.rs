@@ -240,6 +240,37 @@ fn keys_of_the_engine() {
         r#"p.toml:10:18: `check-interval` must be at least "1 ms", found "0 s""#,
     );
     refused_with(
+        "[announce]\nbackoff = 'fixed'",
+        "p.toml:10:11: unknown variant `fixed`, expected one of `none`, `fixed-60`, `v4`",
+    );
+    for (value, found) in [("0", "0"), ("-1.2", "-1.2"), ("nan", "NaN"), ("inf", "inf"), ("-0.0", "-0")] {
+        refused_with(
+            &format!("[announce]\nlast-reset-factor = {value}"),
+            &format!("p.toml:10:21: `last-reset-factor` must be a number above 0, found {found}"),
+        );
+    }
+    refused_with(
+        "[announce]\nlast-reset-factor = '2'",
+        "p.toml:10:21: invalid type: string \"2\", expected a number",
+    );
+    refused_with(
+        "[announce]\nfailover = 'never'",
+        "p.toml:10:12: unknown variant `never`, expected `at-once` or `next-announce`",
+    );
+    for key in ["time-left-head-start", "time-left-idle", "time-left-window"] {
+        let column = key.len() + 4;
+        refused_with(
+            &format!("[rate]\n{key} = '0 s'"),
+            &format!("p.toml:10:{column}: `{key}` must be at least \"1 ms\", found \"0 s\""),
+        );
+        refused_with(
+            &format!("[rate]\n{key} = '-1 s'"),
+            &format!(
+                "p.toml:10:{column}: expected a duration such as \"30 s\" (units ns, us, ms, s, min, h, d), found \"-1 s\""
+            ),
+        );
+    }
+    refused_with(
         "[announce]\nip = 'localhost'",
         r#"p.toml:10:6: `ip` must be an IP address such as "192.0.2.1" or "2001:db8::1", or empty, found "localhost""#,
     );

@@ -45,15 +45,20 @@ pub struct AnnounceSettings {
     pub timeout: Duration,
     /// When to try again after a failure.
     pub backoff: Backoff,
-    /// The longest pause that `backoff` grows to.
+    /// The longest pause that the `v4` back-off grows to.
     pub max_retry_interval: Duration,
     /// A time-out is worth a word only when both rates are under this (RR-14).
     pub quiet_rate: Rate,
     /// Whether to ask for compact replies (BEP 23).
     pub compact: bool,
+    /// The tracker's `last` is forgotten when it knows more than so many times the peers that it named and we have
+    /// (RR-19).
+    pub last_reset_factor: f64,
     /// Whether to use all of `announce-list` (BEP 12), or the first tracker alone.
     pub multitracker: bool,
-    /// The address to report to trackers; empty: none.
+    /// When the other trackers are asked if the one that answered last fails.
+    pub failover: Failover,
+    /// The address to report to trackers; empty: none. A name is refused: 3.4.2 looked one up at each announce (RR-6).
     pub ip: String,
 }
 
@@ -63,8 +68,22 @@ pub struct AnnounceSettings {
 pub enum Backoff {
     /// At the next check that wants peers, as 3.4.2 (RR-15).
     None,
-    /// After 50 s, then half as much again each time, as 4.0 (RR-21).
+    /// After a minute, until the first answer of the run; then as `none`. As BitTornado (RR-22).
+    #[serde(rename = "fixed-60")]
+    Fixed60,
+    /// After 50 s, then half as much again each time up to `max-retry-interval`, and no sooner whatever the check
+    /// wants, as 4.0 (RR-21). 4.0 looks each minute whether the pause is over; here it ends to the moment.
     V4,
+}
+
+/// When the other trackers are asked if the one that answered last fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failover {
+    /// At once (BEP 12).
+    AtOnce,
+    /// At the next announce; nothing is said of this one. As BitTornado (RR-23).
+    NextAnnounce,
 }
 
 impl Default for AnnounceSettings {
@@ -80,7 +99,9 @@ impl Default for AnnounceSettings {
             max_retry_interval: Duration::secs(1800),
             quiet_rate: Rate(100),
             compact: true,
+            last_reset_factor: 1.2,
             multitracker: false,
+            failover: Failover::AtOnce,
             ip: String::new(),
         }
     }

@@ -36,7 +36,8 @@ fn each_differs<S: DeserializeOwned>(
             let mut wrong = scenarios.clone();
             let value = &mut wrong[at]["events"][event][key];
             let Some(number) = value.as_f64().filter(|number| *number != 0.0) else { continue };
-            *value = if value.is_u64() { json!((number * factor) as u64 + 1) } else { json!(number * factor) };
+            *value =
+                if value.is_u64() { json!((number * factor) as u64 + 1) } else { json!(number * factor) };
             altered += 1;
             let text: String = wrong.iter().map(|scenario| format!("{scenario}\n")).collect();
             let (all, told) = replayed(&text, &replay);
@@ -99,7 +100,9 @@ fn another_time_differs() {
 /// The formulas of the original, in its arithmetic, over runs that are long, dense, and with hardly any fudge.
 #[test]
 fn long_and_dense_runs_agree_to_the_last_bit() {
-    for (fudge, start, step) in [(0.0, 1e-13, 1e-13), (1e-12, 0.0, 3e-10), (1.0, 1e9, 0.1 + 1e-11), (5.0, 0.0, 1e7)] {
+    for (fudge, start, step) in
+        [(0.0, 1e-13, 1e-13), (1e-12, 0.0, 3e-10), (1.0, 1e9, 0.1 + 1e-11), (5.0, 0.0, 1e7)]
+    {
         let (mut since, mut last, mut rate) = (-fudge, -fudge, 0.0);
         let events: Vec<Value> = (0..20_000)
             .map(|number| {
@@ -117,7 +120,8 @@ fn long_and_dense_runs_agree_to_the_last_bit() {
 
 #[test]
 fn odd_scenarios_are_told_or_refused_and_never_panic() {
-    let odd = |events: Value| json!({"max_rate_period": 0, "fudge": 0, "left": 1, "events": events}).to_string();
+    let odd =
+        |events: Value| json!({"max_rate_period": 0, "fudge": 0, "left": 1, "events": events}).to_string();
     for t in [json!(0), json!(-5.5), json!(1e308), json!(1e-320)] {
         replayed(&odd(json!([{"t": t, "bytes": u64::MAX, "rate": 1}])), rate::replay);
         let asked = json!([{"t": t, "query": "time_until_rate", "target": 0, "seconds": 0}]);
@@ -127,7 +131,8 @@ fn odd_scenarios_are_told_or_refused_and_never_panic() {
         replayed(&odd(json!([came_in, came_in, rejected, rejected])), time_left::replay);
     }
     let refused = |error: std::io::Error| error.to_string().starts_with("line 1: ");
-    for event in [json!({"t": 1}), json!({"t": 1, "query": "total"}), json!({"t": 1, "bytes": -1, "rate": 0})] {
+    for event in [json!({"t": 1}), json!({"t": 1, "query": "total"}), json!({"t": 1, "bytes": -1, "rate": 0})]
+    {
         let refusal = recording::all(&odd(json!([event])), rate::replay, &mut Vec::new());
         assert!(refusal.is_err_and(refused), "{event}");
     }

@@ -98,6 +98,10 @@ pub(super) fn first_problem(settings: &Settings) -> Option<Problem> {
             refuse(table, key, &quoted(limit), "more than 0, or \"unlimited\"");
         }
     }
+    let factor = announce.last_reset_factor;
+    if !factor.is_finite() || factor <= 0.0 {
+        refuse("announce", "last-reset-factor", &factor, "a number above 0");
+    }
     if net.memory < LEAST_MEMORY {
         refuse("net", "memory", &quoted(net.memory), &format!("at least \"{LEAST_MEMORY}\""));
     }

@@ -1,10 +1,13 @@
 //! When trackers and other sources are asked, and what becomes of their answers.
 //!
-//! One schedule for the torrent's trackers, which are tried tier by tier until one answers (BEP 12), and
+//! One schedule for the torrent's trackers, which are tried tier by tier until one answers (BEP 12, RR-23), and
 //! one for each source of the profile that has no URL. The schedule is the original's: a check every five
 //! minutes that announces when there are too few peers, and an announce every half hour in any case (RR-9 to RR-15).
+//!
+//! An announce with an event is made at once, whatever is under way. Others are made one at a time: the original
+//! begins another while it waits, but a tracker that is slow and wants to be asked often would be flooded (so RR-21, RR-22).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use bt_api::{
 use super::Engine;
 use crate::event::Event;
 use crate::io::{Output, Target};
-use crate::settings::{AnnounceSettings, Backoff, Settings};
+use crate::settings::{AnnounceSettings, Backoff, Failover, Settings};
 
 /// An interval that a tracker names is kept within these: no announce flood, no torrent that never announces.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,7 +28,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the last announce may hold up the end of a run.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first pause of the `v4` back-off (RR-21).
-const FIRST_RETRY: Duration = Duration::from_secs(50);
+const FIRST_PAUSE: Duration = Duration::from_secs(50);
+/// The pause of the `fixed-60` back-off (RR-22).
+const FIXED_PAUSE: Duration = Duration::from_secs(60);
 /// A source that names no interval is asked again after this.
 const SOURCE_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -37,9 +42,7 @@ pub(super) struct Announcer {
     ip: Option<IpAddr>,
     key: u32,
     next_tag: u64,
-    under_way: Option<UnderWay>,
-    /// An event that waits until the announce under way is over.
-    waiting: Option<AnnounceEvent>,
+    under_way: Vec<UnderWay>,
     /// No announce may take longer than to here: the end of the run waits for the last one.
     stop_by: Instant,
     /// When the check comes, and how far checks are apart (RR-9).
@@ -47,21 +50,34 @@ pub(super) struct Announcer {
     check_interval: Duration,
     last_announce: Instant,
     interval: Duration,
+    /// When to try again after a failure; until then the check announces nothing.
     retry: Instant,
-    failures: u32,
+    /// The last pause of the `v4` back-off, since the last answer.
+    pause: Option<Duration>,
+    /// The tracker that answered last, if none failed since.
+    answers: Option<String>,
+    /// Whether any tracker has answered in this run.
+    ever_answered: bool,
     /// Whether the attempt before failed; true before the first (RR-14).
     failed_before: bool,
-    tracker_ids: BTreeMap<String, Vec<u8>>,
-    last: Option<u64>,
+    told: BTreeMap<String, Told>,
     trouble: Option<String>,
 }
 
+/// An announce that waits for its answer.
 struct UnderWay {
     tag: u64,
     event: Option<AnnounceEvent>,
     tier: usize,
-    place: usize,
+    url: String,
     deadline: Instant,
+}
+
+/// What a tracker told us to say to it next time (RR-3, RR-18).
+#[derive(Default)]
+struct Told {
+    tracker_id: Option<Vec<u8>>,
+    last: Option<u64>,
 }
 
 struct Source {
@@ -80,6 +96,9 @@ impl Announcer {
         settings: &Settings,
         rng: &mut Generator,
     ) -> Self {
+        // One that is listed twice is asked once.
+        let mut seen = BTreeSet::new();
+        tiers.iter_mut().for_each(|tier| tier.retain(|url| seen.insert(url.clone())));
         tiers.retain(|tier| !tier.is_empty());
         // Each tier is shuffled once (BEP 12).
         tiers.iter_mut().for_each(|tier| rng::shuffle(rng, tier));
@@ -92,18 +111,18 @@ impl Announcer {
             ip: settings.announce.ip.parse().ok(),
             key: rng.next_u32(),
             next_tag: 0,
-            under_way: None,
-            waiting: None,
+            under_way: Vec::new(),
             stop_by: Instant::NEVER,
             check: Instant::NEVER,
             check_interval: settings.announce.check_interval.get(),
             last_announce: Instant::ZERO,
             interval: settings.announce.default_interval.get(),
             retry: Instant::NEVER,
-            failures: 0,
+            pause: None,
+            answers: None,
+            ever_answered: false,
             failed_before: true,
-            tracker_ids: BTreeMap::new(),
-            last: None,
+            told: BTreeMap::new(),
             trouble: None,
         }
     }
@@ -113,9 +132,9 @@ impl Announcer {
         self.next_tag
     }
 
-    /// When the announce under way is given up.
+    /// When the next announce that is under way is given up.
     pub(super) fn deadline(&self) -> Instant {
-        self.under_way.as_ref().map_or(Instant::NEVER, |announce| announce.deadline)
+        self.under_way.iter().map(|announce| announce.deadline).min().unwrap_or(Instant::NEVER)
     }
 
     pub(super) fn next_clock(&self) -> Instant {
@@ -125,7 +144,7 @@ impl Announcer {
 
     /// Whether nothing is under way that the end of the run waits for.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
-        self.deadline() <= now || self.under_way.is_none()
+        self.under_way.iter().all(|announce| announce.deadline <= now)
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -149,20 +168,15 @@ impl Engine {
         self.announce(Some(AnnounceEvent::Completed));
     }
 
-    /// The last announce of a run: sent at once, whatever is under way (RR-11).
+    /// The last announce of a run; no answer to another matters any more (RR-11).
     pub(super) fn announce_stopped(&mut self) {
-        self.announcer.under_way = None;
-        self.announcer.waiting = None;
+        self.announcer.under_way.clear();
         self.announcer.stop_by = self.now + STOP_TIMEOUT;
         self.announce(Some(AnnounceEvent::Stopped));
     }
 
     fn announce(&mut self, event: Option<AnnounceEvent>) {
-        if self.announcer.tiers.is_empty() {
-            return;
-        }
-        if self.announcer.under_way.is_some() {
-            self.announcer.waiting = event.or(self.announcer.waiting);
+        if self.announcer.tiers.is_empty() || event.is_none() && !self.announcer.under_way.is_empty() {
             return;
         }
         self.announcer.retry = Instant::NEVER;
@@ -173,7 +187,7 @@ impl Engine {
         let url = self.announcer.tiers[tier][place].clone();
         let tag = self.announcer.tag();
         let deadline = (self.now + self.settings.announce.timeout.get()).min(self.announcer.stop_by);
-        self.announcer.under_way = Some(UnderWay { tag, event, tier, place, deadline });
+        self.announcer.under_way.push(UnderWay { tag, event, tier, url: url.clone(), deadline });
         self.announcer.last_announce = self.now;
         let announce = self.what_to_say(Some(&url), event);
         self.ask(tag, Target::Url(url.clone()), url, announce);
@@ -192,6 +206,7 @@ impl Engine {
         let settings: &AnnounceSettings = &self.settings.announce;
         // RR-4: with enough peers none are asked for, and then no form is asked for either.
         let enough = self.facts.len() >= settings.max_peers as usize;
+        let told = url.and_then(|url| self.announcer.told.get(url));
         Announce {
             info_hash: self.announcer.info_hash,
             peer_id: self.own_id(),
@@ -204,8 +219,8 @@ impl Engine {
             event,
             peers_wanted: enough.then_some(0),
             compact: settings.compact && !enough,
-            tracker_id: url.and_then(|url| self.announcer.tracker_ids.get(url).cloned()),
-            last: self.announcer.last,
+            tracker_id: told.and_then(|told| told.tracker_id.clone()),
+            last: told.and_then(|told| told.last),
         }
     }
 
@@ -229,30 +244,23 @@ impl Engine {
             return self.source_answered(at, result);
         }
         // An answer that is too late is dropped (RR-13).
-        let Some(under_way) = self.announcer.under_way.take_if(|under_way| under_way.tag == tag) else {
-            return;
-        };
-        let url = self.announcer.tiers[under_way.tier][under_way.place].clone();
-        self.log_reply(url.clone(), &result);
+        let under_way = self.announcer.under_way.iter().position(|under_way| under_way.tag == tag);
+        let Some(under_way) = under_way.map(|place| self.announcer.under_way.remove(place)) else { return };
+        self.log_reply(under_way.url.clone(), &result);
         match result {
             Ok(reply) => {
                 // A tracker that answers moves to the front of its tier (BEP 12).
                 let tier = &mut self.announcer.tiers[under_way.tier];
-                let front = tier.remove(under_way.place);
-                tier.insert(0, front);
-                self.answered(url, reply);
+                if let Some(place) = tier.iter().position(|url| *url == under_way.url) {
+                    tier[..=place].rotate_right(1);
+                }
+                self.answered(under_way.url, reply);
             }
             Err(error) => {
-                if self.try_next_tracker(&under_way) {
-                    return;
+                if self.deserves_another_try(&under_way.url) || !self.try_next_tracker(&under_way) {
+                    self.not_answered(&error);
                 }
-                self.not_answered(&error);
             }
-        }
-        if self.phase == super::Phase::Running
-            && let Some(event) = self.announcer.waiting.take()
-        {
-            self.announce(Some(event));
         }
     }
 
@@ -275,12 +283,17 @@ impl Engine {
         });
     }
 
+    /// Whether the tracker at `url`, which failed, answered last time, and the profile asks it once more before the
+    /// others (RR-23).
+    fn deserves_another_try(&mut self, url: &str) -> bool {
+        let answered_last = self.announcer.answers.take().is_some_and(|answers| answers == url);
+        answered_last && self.settings.announce.failover == Failover::NextAnnounce
+    }
+
     fn try_next_tracker(&mut self, failed: &UnderWay) -> bool {
-        let (tier, place) = if failed.place + 1 < self.announcer.tiers[failed.tier].len() {
-            (failed.tier, failed.place + 1)
-        } else {
-            (failed.tier + 1, 0)
-        };
+        let in_tier = &self.announcer.tiers[failed.tier];
+        let place = in_tier.iter().position(|url| *url == failed.url).map_or(0, |place| place + 1);
+        let (tier, place) = if place < in_tier.len() { (failed.tier, place) } else { (failed.tier + 1, 0) };
         if tier >= self.announcer.tiers.len() || self.announcer.stop_by <= self.now {
             return false;
         }
@@ -292,7 +305,8 @@ impl Engine {
     fn answered(&mut self, url: String, reply: AnnounceReply) {
         let announcer = &mut self.announcer;
         announcer.failed_before = false;
-        announcer.failures = 0;
+        announcer.ever_answered = true;
+        announcer.pause = None;
         announcer.trouble = reply.warning;
         if let Some(interval) = reply.interval {
             announcer.interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
@@ -301,18 +315,18 @@ impl Engine {
             // From the next time on that the check is set (RR-18).
             announcer.check_interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         }
-        if let Some(id) = reply.tracker_id {
-            announcer.tracker_ids.insert(url, id);
-        }
-        announcer.last = reply.last;
+        let told = announcer.told.entry(url.clone()).or_default();
+        announcer.answers = Some(url);
+        told.tracker_id = reply.tracker_id.or(told.tracker_id.take());
+        told.last = reply.last;
         let known = (reply.peers.len() + self.facts.len()) as u64;
         if known < u64::from(self.settings.announce.max_peers) {
             // The tracker knows many more than it told: ask for the full list next time (RR-19).
             let all = reply.known_peers.unwrap_or(1000);
             let useful =
                 if self.own.is_seed { all.saturating_sub(reply.done_peers.unwrap_or(0)) } else { all };
-            if useful as f64 > 1.2 * known as f64 {
-                self.announcer.last = None;
+            if useful as f64 > known as f64 * self.settings.announce.last_reset_factor {
+                told.last = None;
             }
         }
         if self.phase == super::Phase::Running {
@@ -320,32 +334,37 @@ impl Engine {
         }
     }
 
+    /// No tracker gave peers: says so if that is worth a word (RR-14, RR-16, RR-17).
     fn not_answered(&mut self, error: &TrackerError) {
-        // One lost announce of a torrent that works is not worth a word (RR-14).
         let quiet = self.settings.announce.quiet_rate.0;
         let slow = (self.total_down.current(self.now) as u64) < quiet && self.uplink.rate(self.now) < quiet;
-        let worth_saying = match error.kind {
-            TrackerErrorKind::Refused => true,
-            TrackerErrorKind::TimedOut => self.announcer.failed_before && slow,
-            _ => self.announcer.failed_before,
-        };
-        if worth_saying {
-            self.announcer.trouble = Some(error.message.clone());
+        let announcer = &mut self.announcer;
+        // A refusal and garbage are answers. One lost announce of a torrent that works is no news.
+        let answer = matches!(error.kind, TrackerErrorKind::Refused | TrackerErrorKind::Malformed);
+        let late = error.kind == TrackerErrorKind::TimedOut;
+        if answer || announcer.failed_before && (slow || !late) {
+            announcer.trouble = Some(error.message.clone());
         }
-        self.announcer.failed_before = true;
-        self.announcer.failures = self.announcer.failures.saturating_add(1);
-        if self.settings.announce.backoff == Backoff::V4 && self.phase == super::Phase::Running {
-            let most = self.settings.announce.max_retry_interval.get();
-            let mut pause = FIRST_RETRY;
-            for _ in 1..self.announcer.failures.min(32) {
+        announcer.failed_before = !answer;
+        self.fall_back();
+    }
+
+    /// Sets when to try again, of which the profile has several ways.
+    fn fall_back(&mut self) {
+        let settings = &self.settings.announce;
+        let announcer = &mut self.announcer;
+        let pause = match settings.backoff {
+            Backoff::None => return,
+            Backoff::Fixed60 if announcer.ever_answered => return,
+            Backoff::Fixed60 => FIXED_PAUSE,
+            Backoff::V4 => {
                 // By a factor of 1.4 to 1.6 each time (RR-21).
-                pause = pause * (1400 + rng::below(&mut self.rng, 201)) / 1000;
-                if pause >= most {
-                    break;
-                }
+                let longer = |pause| pause * (1400 + rng::below(&mut self.rng, 201)) / 1000;
+                let pause = announcer.pause.map_or(FIRST_PAUSE, longer);
+                *announcer.pause.insert(pause.min(settings.max_retry_interval.get()))
             }
-            self.announcer.retry = self.now + pause.min(most);
-        }
+        };
+        announcer.retry = self.now + pause;
     }
 
     fn source_answered(&mut self, at: usize, result: Result<AnnounceReply, TrackerError>) {
@@ -379,17 +398,16 @@ impl Engine {
 
     /// The clocks of announces (RR-10, RR-13).
     pub(super) fn watch_trackers(&mut self) {
-        if self.announcer.deadline() <= self.now
-            && let Some(tag) = self.announcer.under_way.as_ref().map(|announce| announce.tag)
-        {
+        let is_late = |announce: &&UnderWay| announce.deadline <= self.now;
+        let late: Vec<u64> = self.announcer.under_way.iter().filter(is_late).map(|late| late.tag).collect();
+        for tag in late {
             let late = TrackerError::new(TrackerErrorKind::TimedOut, "the tracker did not answer in time");
             self.announced(tag, Err(late));
         }
         if self.announcer.check <= self.now {
             self.announcer.check = self.now + self.announcer.check_interval;
-            if self.wants_more_peers()
-                || self.now.since(self.announcer.last_announce) > self.announcer.interval
-            {
+            let is_time = self.now.since(self.announcer.last_announce) > self.announcer.interval;
+            if self.announcer.retry == Instant::NEVER && (is_time || self.wants_more_peers()) {
                 self.announce(None);
             }
         }

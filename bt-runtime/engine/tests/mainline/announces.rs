@@ -7,13 +7,14 @@ use bt_api::{
     Announce, AnnounceEvent, AnnounceReply, Instant, PeerAddress, PeerKey, PieceSet, TrackerError,
     TrackerErrorKind, config,
 };
+use bt_engine::settings::{AnnounceSettings, Failover};
 use bt_engine::{Event, Input, Output, Target};
 
 use crate::common::Node;
 use crate::common::solo::{Solo, block};
 
 /// A leecher of which nobody is closed for silence.
-fn patient_node() -> Node {
+pub(crate) fn patient_node() -> Node {
     let mut node = Node::new(PieceSet::new(40));
     node.settings.peers.idle_timeout = config::Duration::secs(1_000_000);
     node
@@ -23,7 +24,7 @@ fn patient() -> Solo {
     Solo::new(1, patient_node())
 }
 
-fn announces(outputs: &[Output]) -> Vec<(u64, Announce)> {
+pub(crate) fn announces(outputs: &[Output]) -> Vec<(u64, Announce)> {
     outputs
         .iter()
         .filter_map(|output| match output {
@@ -33,7 +34,7 @@ fn announces(outputs: &[Output]) -> Vec<(u64, Announce)> {
         .collect()
 }
 
-fn dialled(outputs: &[Output]) -> Vec<(PeerKey, SocketAddr)> {
+pub(crate) fn dialled(outputs: &[Output]) -> Vec<(PeerKey, SocketAddr)> {
     outputs
         .iter()
         .filter_map(|output| match output {
@@ -43,13 +44,13 @@ fn dialled(outputs: &[Output]) -> Vec<(PeerKey, SocketAddr)> {
         .collect()
 }
 
-fn addresses(from: u8, count: u8) -> Vec<PeerAddress> {
+pub(crate) fn addresses(from: u8, count: u8) -> Vec<PeerAddress> {
     let address = |number| SocketAddr::from(([10, 3, 0, number], 6881));
     (from..from + count).map(|number| PeerAddress { address: address(number), id: None }).collect()
 }
 
 /// Dials so many peers, all of which answer.
-fn dial(solo: &mut Solo, from: u8, count: u8) {
+pub(crate) fn dial(solo: &mut Solo, from: u8, count: u8) {
     let peers = addresses(from, count);
     let out = solo.feed(Input::Peers { source: "test".to_owned(), peers });
     let dials = dialled(&out);
@@ -191,6 +192,7 @@ fn case_94_a_refusal_is_said_and_changes_nothing_and_a_warning_is_said_and_the_r
         Output::Event(Event::AnnounceReply { error: Some(error), .. }) if error == "not your tracker"
     )));
     assert_eq!(solo.engine.status(solo.now).tracker_trouble.as_deref(), Some("not your tracker"));
+    // The interval is what it was, and the next check comes as usual.
     let warning =
         AnnounceReply { warning: Some("be quick".to_owned()), peers: addresses(1, 2), ..Default::default() };
     solo.now = Instant::from_secs(300);
@@ -277,31 +279,163 @@ fn case_98_peers_are_dialled_at_once_in_the_order_received() {
     assert_eq!(dialled(&out).into_iter().map(|(_, address)| address).collect::<Vec<_>>(), expected);
 }
 
-#[test]
-fn case_99_the_tracker_that_answers_is_the_first_next_time() {
+/// Trackers in these tiers, with a profile that uses them all.
+fn tiered(tiers: &[&[&str]], edit: impl FnOnce(&mut AnnounceSettings)) -> Solo {
     let mut node = patient_node();
     node.settings.announce.multitracker = true;
-    let mut solo = Solo::with(1, node, |setup| {
-        setup.trackers =
-            vec![vec!["http://a".to_owned(), "http://b".to_owned()], vec!["http://c".to_owned()]];
-    });
-    let asked = |out: &[Output]| {
-        out.iter().find_map(|output| match output {
-            Output::Announce { tag, target: Target::Url(url), .. } => Some((*tag, url.clone())),
-            _ => None,
-        })
-    };
-    let down = || Err(TrackerError::new(TrackerErrorKind::Unreachable, "down"));
+    edit(&mut node.settings.announce);
+    let owned = |tier: &&[&str]| tier.iter().map(|url| (*url).to_owned()).collect();
+    let tiers = tiers.iter().map(owned).collect();
+    Solo::with(1, node, |setup| setup.trackers = tiers)
+}
+
+/// The tracker that is asked, and the announce's tag.
+fn asked(out: &[Output]) -> Option<(u64, String)> {
+    out.iter().find_map(|output| match output {
+        Output::Announce { tag, target: Target::Url(url), .. } => Some((*tag, url.clone())),
+        _ => None,
+    })
+}
+
+fn fails(solo: &mut Solo, tag: u64) -> Vec<Output> {
+    let down = TrackerError::new(TrackerErrorKind::Unreachable, "down");
+    solo.feed(Input::Announced { tag, result: Err(down) })
+}
+
+#[test]
+fn case_99_the_tracker_that_answers_is_the_first_next_time() {
+    let mut solo = tiered(&[&["http://a", "http://b"], &["http://c"]], |_| {});
     let (tag, first) = asked(&solo.first).unwrap();
-    let (tag, second) = asked(&solo.feed(Input::Announced { tag, result: down() })).unwrap();
+    let (tag, second) = asked(&fails(&mut solo, tag)).unwrap();
     assert_ne!(first, second);
     assert_ne!(second, "http://c", "tier by tier");
     answer(&mut solo, tag, AnnounceReply::default());
     solo.now = Instant::from_secs(300);
     let (tag, again) = asked(&solo.feed(Input::Wakeup)).unwrap();
     assert_eq!(again, second);
-    let (tag, next) = asked(&solo.feed(Input::Announced { tag, result: down() })).unwrap();
+    // It answered last time: the others are asked at once all the same (BEP 12).
+    let (tag, next) = asked(&fails(&mut solo, tag)).unwrap();
     assert_eq!(next, first);
-    let (_, last) = asked(&solo.feed(Input::Announced { tag, result: down() })).unwrap();
+    let (_, last) = asked(&fails(&mut solo, tag)).unwrap();
     assert_eq!(last, "http://c");
+}
+
+/// The last sentence of RR-23, and the key that chooses it.
+#[test]
+fn the_tracker_that_answered_last_may_have_another_try() {
+    let next_announce = |settings: &mut AnnounceSettings| settings.failover = Failover::NextAnnounce;
+    let mut solo = tiered(&[&["http://a", "http://b"]], next_announce);
+    let (tag, first) = asked(&solo.first).unwrap();
+    answer(&mut solo, tag, AnnounceReply::default());
+    solo.now = Instant::from_secs(300);
+    let (tag, again) = asked(&solo.feed(Input::Wakeup)).unwrap();
+    assert_eq!(again, first);
+    assert_eq!(asked(&fails(&mut solo, tag)), None);
+    assert_eq!(solo.engine.status(solo.now).tracker_trouble, None);
+    solo.now = Instant::from_secs(600);
+    let (tag, again) = asked(&solo.feed(Input::Wakeup)).unwrap();
+    assert_eq!(again, first);
+    let (tag, other) = asked(&fails(&mut solo, tag)).unwrap();
+    assert_ne!(other, first);
+    fails(&mut solo, tag);
+    assert_eq!(solo.engine.status(solo.now).tracker_trouble.as_deref(), Some("down"));
+}
+
+#[test]
+fn tiers_are_shuffled_once_and_a_tracker_that_is_listed_twice_is_asked_once() {
+    let urls: Vec<String> = (0..8).map(|number| format!("http://{number}")).collect();
+    let tier: Vec<&str> = urls.iter().chain(&urls).map(String::as_str).collect();
+    let mut solo = tiered(&[&tier, &[], &tier[..3], &["http://last"]], |_| {});
+    let mut round = || {
+        let mut order = Vec::new();
+        let mut out = if solo.now == Instant::ZERO { solo.first.clone() } else { solo.feed(Input::Wakeup) };
+        while let Some((tag, url)) = asked(&out) {
+            order.push(url);
+            out = fails(&mut solo, tag);
+        }
+        solo.now += Duration::from_secs(300);
+        order
+    };
+    let first = round();
+    assert_eq!(round(), first, "once");
+    assert_ne!(first[..8], urls[..], "shuffled");
+    assert_eq!(first[8..], ["http://last"]);
+}
+
+/// RR-3 and RR-18, of several trackers: each is told what it said itself.
+#[test]
+fn a_trackers_id_and_last_are_said_to_it_alone() {
+    let mut solo = tiered(&[&["http://a"], &["http://b"]], |_| {});
+    let said =
+        |out: &[Output]| announces(out).pop().map(|(tag, said)| (tag, said.tracker_id, said.last)).unwrap();
+    let reply = |text: &str, last| AnnounceReply {
+        tracker_id: Some(text.into()),
+        last: Some(last),
+        known_peers: Some(0),
+        ..AnnounceReply::default()
+    };
+    answer_first(&mut solo, reply("a's", 1));
+    solo.now = Instant::from_secs(300);
+    let (tag, id, last) = said(&solo.feed(Input::Wakeup));
+    assert_eq!((id, last), (Some(b"a's".to_vec()), Some(1)));
+    let (tag, id, last) = said(&fails(&mut solo, tag));
+    assert_eq!((id, last), (None, None));
+    answer(&mut solo, tag, reply("b's", 2));
+    solo.now = Instant::from_secs(600);
+    let (tag, id, last) = said(&solo.feed(Input::Wakeup));
+    assert_eq!((id, last), (Some(b"a's".to_vec()), Some(1)));
+    let (_, id, last) = said(&fails(&mut solo, tag));
+    assert_eq!((id, last), (Some(b"b's".to_vec()), Some(2)));
+}
+
+#[test]
+fn an_event_is_announced_whatever_is_under_way() {
+    let mut node = patient_node();
+    node.have = PieceSet::new(1);
+    let mut solo = Solo::new(1, node);
+    let started = announces(&solo.first)[0].0;
+    let (a, _) = solo.connect_open(200, &[0]);
+    solo.send_block(a, block(0, 0));
+    let completed = announces(&solo.good(0)).pop().unwrap();
+    assert_eq!(completed.1.event, Some(AnnounceEvent::Completed));
+    // Both answers count, in any order.
+    let peers = |from| AnnounceReply { peers: addresses(from, 1), ..AnnounceReply::default() };
+    assert_eq!(dialled(&answer(&mut solo, completed.0, peers(1))).len(), 1);
+    assert_eq!(dialled(&answer(&mut solo, started, peers(2))).len(), 1);
+}
+
+/// RR-19, with another factor.
+#[test]
+fn how_many_more_is_many_more_is_a_setting() {
+    for (factor, last) in [(1.9, None), (2.0, Some(3))] {
+        let mut solo = tiered(&[&["http://a"]], |settings| settings.last_reset_factor = factor);
+        dial(&mut solo, 1, 5);
+        let peers = addresses(100, 5);
+        answer_first(
+            &mut solo,
+            AnnounceReply { peers, known_peers: Some(20), last: Some(3), ..Default::default() },
+        );
+        let said = wait_answered(&mut solo, 300, &AnnounceReply::default());
+        assert_eq!(said[0].1.last, last, "{factor}");
+    }
+}
+
+/// RR-19 counts only those who are not done once we are; 3.4.2 asked the wrong flag.
+#[test]
+fn a_seed_wants_news_of_those_who_are_not_done() {
+    for (done, last) in [(0, None), (30, Some(3))] {
+        let mut node = patient_node();
+        node.have = PieceSet::full(1);
+        let mut solo = Solo::new(1, node);
+        let reply = AnnounceReply {
+            peers: addresses(1, 10),
+            known_peers: Some(40),
+            done_peers: Some(done),
+            last: Some(3),
+            ..AnnounceReply::default()
+        };
+        answer_first(&mut solo, reply);
+        let said = wait_answered(&mut solo, 300, &AnnounceReply::default());
+        assert_eq!(said[0].1.last, last, "{done} done");
+    }
 }
