@@ -110,8 +110,7 @@ impl TrackerClient for Http {
         Box::pin(async move {
             let url = url.ok_or_else(|| unsupported("the http client needs a URL"))?;
             let body = self.fetch(&announce_url(url, announce), host).await?;
-            // RR-16: nothing is an answer too, usual after `stopped`.
-            if body.is_empty() { Ok(AnnounceReply::default()) } else { reply::parse_announce(&body) }
+            if body.is_empty() { Ok(silence(announce)) } else { reply::parse_announce(&body) }
         })
     }
 
@@ -198,6 +197,12 @@ impl Http {
     fn max_reply(&self) -> usize {
         usize::try_from(self.config.max_reply.0).unwrap_or(usize::MAX)
     }
+}
+
+/// What an empty body says: an answer that changes nothing, usual after `stopped` (RR-16). The tracker's `last` stays as it
+/// is, with no peers known that would be news (RR-19).
+fn silence(announce: &Announce) -> AnnounceReply {
+    AnnounceReply { last: announce.last, known_peers: Some(0), ..AnnounceReply::default() }
 }
 
 /// The announce URL with its query (RR-1 to RR-6). Raw bytes are percent-encoded here, so that no URL
@@ -366,6 +371,20 @@ mod tests {
             announce_url("http://t/announce", &full),
             format!("http://t/announce?{BASE}&numwant=50&event=started&ip=2001%3Adb8%3A%3A1")
         );
+    }
+
+    #[test]
+    fn case_90_no_peers_are_wanted_in_no_form() {
+        let enough = Announce { peers_wanted: Some(0), compact: false, ..announce() };
+        assert_eq!(announce_url("http://t/announce", &enough), format!("http://t/announce?{BASE}&numwant=0"));
+    }
+
+    #[test]
+    fn case_91_the_key_has_8_hexadecimal_digits() {
+        for (key, digits) in [(0, "00000000"), (0xdead_beef, "deadbeef")] {
+            let url = announce_url("http://t/announce", &Announce { key, ..announce() });
+            assert!(url.contains(&format!("&key={digits}&")), "{url}");
+        }
     }
 
     #[test]

@@ -30,13 +30,15 @@ pub const MAX_MESSAGE: usize = 1000;
 pub fn parse_announce(reply: &[u8]) -> Result<AnnounceReply, TrackerError> {
     let reply = accepted(reply)?;
     let mut peers = Vec::new();
-    if let Some(value) = reply.get(b"peers") {
-        match value[0] {
-            b'l' => listed_peers(value, &mut peers)?,
-            _ => compact_peers::<4>("peers", value, &mut peers)?,
-        }
+    let (value, six) = (reply.get(b"peers"), reply.get(b"peers6"));
+    match value {
+        Some(list) if list[0] == b'l' => listed_peers(list, &mut peers)?,
+        Some(text) => compact_peers::<4>("peers", text, &mut peers)?,
+        // BF-12, of a tracker that knows IPv4 alone.
+        None if six.is_none() => return Err(malformed("the reply has no `peers`")),
+        None => {}
     }
-    if let Some(value) = reply.get(b"peers6") {
+    if let Some(value) = six {
         compact_peers::<16>("peers6", value, &mut peers)?;
     }
     Ok(AnnounceReply {
@@ -331,8 +333,10 @@ mod tests {
         assert_eq!((reply.complete, reply.incomplete), (Some(5), None));
         assert_eq!((reply.last, reply.known_peers, reply.done_peers), (Some(9), Some(100), Some(40)));
         assert_eq!(reply.warning.as_deref(), Some("\x1b[2J"));
-        assert!(parse_announce(b"d15:warning messagei1ee").is_err(), "BF-15");
-        assert_eq!(parse_announce(b"de").unwrap(), AnnounceReply::default());
+        assert!(parse_announce(b"d5:peers0:15:warning messagei1ee").is_err(), "BF-15");
+        assert_eq!(parse_announce(b"d5:peers0:e").unwrap(), AnnounceReply::default());
+        assert_eq!(parse_announce(b"d6:peers60:e").unwrap(), AnnounceReply::default());
+        assert_eq!(reason(b"de"), "the reply has no `peers`");
     }
 
     #[test]
@@ -350,7 +354,10 @@ mod tests {
 
     #[test]
     fn nesting_and_numbers_of_peers_are_bounded() {
-        let deep = |depth| [b"d1:a".repeat(depth), b"de".to_vec(), b"e".repeat(depth)].concat();
+        let deep = |depth| {
+            [b"d5:peers0:1:a".to_vec(), b"d1:a".repeat(depth - 1), b"de".to_vec(), b"e".repeat(depth)]
+                .concat()
+        };
         assert!(parse_announce(&deep(MAX_DEPTH - 1)).is_ok());
         assert_eq!(reason(&deep(MAX_DEPTH)), "the reply is nested deeper than 16");
         assert!(parse_announce(&[&b"d1:a"[..], &vec![b'l'; 1 << 20]].concat()).is_err());

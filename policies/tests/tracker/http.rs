@@ -123,7 +123,18 @@ fn bodies_come_packed_chunked_without_a_length_and_from_http_1_0() {
     assert_eq!(peers([b"HTTP/1.0 200 OK\r\n\r\n", ONE_PEER].concat()), ["127.0.0.1:6881"]);
     let sloppy = b"HTTP/1.1 200 OK\nServer: caf\xe9\nbroken\n\n";
     assert_eq!(peers([sloppy, ONE_PEER].concat()), ["127.0.0.1:6881"]);
-    assert_eq!(announce(ok("")).unwrap(), AnnounceReply::default(), "RR-16");
+}
+
+/// RR-16.
+#[test]
+fn an_empty_body_changes_nothing() {
+    let nothing = AnnounceReply { known_peers: Some(0), ..AnnounceReply::default() };
+    assert_eq!(announce(ok("")).unwrap(), nothing);
+    let server = Server::start(vec![says(ok(""))]);
+    let url = format!("http://{}/announce", server.address);
+    let (host, _ring) = TestHost::new();
+    let told = Announce { last: Some(7), ..ANNOUNCE };
+    assert_eq!(run(client(Config::default()).announce(Some(&url), &told, &host)).unwrap().last, Some(7));
 }
 
 #[test]
