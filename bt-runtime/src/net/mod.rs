@@ -54,6 +54,7 @@ use futures::future::{Either, join_all, select};
 use crate::{EventLog, Profile};
 
 pub use handle::{Phase, Progress, TorrentHandle};
+pub use trackers::scrape;
 
 use handle::Board;
 use host::NetHost;

@@ -1,7 +1,8 @@
-//! The whole of `bt-torrent`: makes, shows and checks torrent files.
+//! The whole of `bt-torrent`: makes, shows and checks torrent files, and asks trackers of them.
 
 mod create;
 mod hash;
+mod scrape;
 mod show;
 mod verify;
 
@@ -27,6 +28,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, notes
     let result = match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command: Command::Create(options) }) => create::run(&options, out, notes),
         Ok(Arguments { command: Command::Show(options) }) => show::run(&options, out),
+        Ok(Arguments { command: Command::Scrape(options) }) => scrape::run(&options, out, notes),
         Ok(Arguments { command: Command::Verify(options) }) => verify::run(&options, out, notes),
         Err(error) if !error.use_stderr() => {
             write!(out, "{}", error.render()).map(|()| 0).map_err(Failure::from)
@@ -42,7 +44,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, notes
     })
 }
 
-/// Makes, shows and checks torrent files.
+/// Makes, shows and checks torrent files, and asks their trackers who has them.
 #[derive(Parser)]
 #[command(
     name = "bt-torrent",
@@ -50,7 +52,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, notes
     after_help = "Examples:
   bt-torrent create --tracker http://tracker.example/announce -o album.torrent ~/music/album
   bt-torrent show album.torrent
-  bt-torrent verify album.torrent ~/music"
+  bt-torrent verify album.torrent ~/music
+  bt-torrent scrape album.torrent"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -61,6 +64,7 @@ struct Arguments {
 enum Command {
     Create(create::Options),
     Show(show::Options),
+    Scrape(scrape::Options),
     Verify(verify::Options),
 }
 
@@ -148,6 +152,8 @@ mod tests {
             &["create", "x"],
             &["create", "x", "-o", "y", "--piece-length", "3"],
             &["verify", "x"],
+            &["scrape"],
+            &["scrape", "/nonexistent/x.torrent"],
         ] {
             let (code, out, notes) = bt_torrent(arguments);
             assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
@@ -164,7 +170,13 @@ mod tests {
 
     #[test]
     fn help_has_examples() {
-        for command in [&["--help"][..], &["create", "--help"], &["show", "--help"], &["verify", "--help"]] {
+        for command in [
+            &["--help"][..],
+            &["create", "--help"],
+            &["show", "--help"],
+            &["verify", "--help"],
+            &["scrape", "--help"],
+        ] {
             let (code, out, _) = bt_torrent(command);
             assert_eq!(code, 0);
             assert!(out.contains("Examples:\n  bt-torrent "), "{out}");
