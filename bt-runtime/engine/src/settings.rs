@@ -72,7 +72,8 @@ pub enum Backoff {
     #[serde(rename = "fixed-60")]
     Fixed60,
     /// After 50 s, then half as much again each time up to `max-retry-interval`, and no sooner whatever the check
-    /// wants, as 4.0 (RR-21). 4.0 looks each minute whether the pause is over; here it ends to the moment.
+    /// wants, as 4.0 (RR-21). 4.0 looks each minute whether the pause is over; here it ends to the moment. Nor is a
+    /// torrent given up that a tracker refuses while nobody is connected.
     V4,
 }
 

@@ -176,11 +176,14 @@ impl Engine {
     }
 
     fn announce(&mut self, event: Option<AnnounceEvent>) {
-        if self.announcer.tiers.is_empty() || event.is_none() && !self.announcer.under_way.is_empty() {
+        if self.announcer.tiers.is_empty() {
             return;
         }
+        // What becomes of the announce, or of the one under way, says when to try again.
         self.announcer.retry = Instant::NEVER;
-        self.announce_to(0, 0, event);
+        if event.is_some() || self.announcer.under_way.is_empty() {
+            self.announce_to(0, 0, event);
+        }
     }
 
     fn announce_to(&mut self, tier: usize, place: usize, event: Option<AnnounceEvent>) {

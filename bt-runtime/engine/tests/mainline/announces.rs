@@ -7,7 +7,7 @@ use bt_api::{
     Announce, AnnounceEvent, AnnounceReply, Instant, PeerAddress, PeerKey, PieceSet, TrackerError,
     TrackerErrorKind, config,
 };
-use bt_engine::settings::{AnnounceSettings, Failover};
+use bt_engine::settings::{AnnounceSettings, Backoff, Failover};
 use bt_engine::{Event, Input, Output, Target};
 
 use crate::common::Node;
@@ -402,6 +402,30 @@ fn an_event_is_announced_whatever_is_under_way() {
     let peers = |from| AnnounceReply { peers: addresses(from, 1), ..AnnounceReply::default() };
     assert_eq!(dialled(&answer(&mut solo, completed.0, peers(1))).len(), 1);
     assert_eq!(dialled(&answer(&mut solo, started, peers(2))).len(), 1);
+}
+
+/// The pause after a failure ends while another announce is under way: what becomes of that one counts.
+#[test]
+fn nothing_is_tried_again_while_an_event_is_under_way() {
+    let mut node = patient_node();
+    node.have = PieceSet::new(1);
+    node.settings.announce.backoff = Backoff::V4;
+    let mut solo = Solo::new(1, node);
+    let started = announces(&solo.first)[0].0;
+    solo.wait_secs(20);
+    let (a, _) = solo.connect_open(200, &[0]);
+    solo.send_block(a, block(0, 0));
+    assert_eq!(announces(&solo.good(0)).len(), 1);
+    solo.wait_secs(5);
+    fails(&mut solo, started);
+    // The pause is over at 75 s; the tracker has until 80 s to answer.
+    solo.wait(Duration::from_millis(49_999));
+    solo.now = Instant::from_secs(75);
+    assert!(announces(&solo.feed(Input::Wakeup)).is_empty());
+    assert!(solo.engine.next_wakeup().is_some_and(|next| next > solo.now));
+    let said = wait_answered(&mut solo, 200, &AnnounceReply::default());
+    // 50 s were the pause before.
+    assert!((80.0 + 70.0..=80.0 + 80.0).contains(&times(&said)[0]), "{:?}", times(&said));
 }
 
 /// RR-19, with another factor.
