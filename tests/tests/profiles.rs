@@ -257,6 +257,10 @@ fn keys_of_the_engine() {
         "[announce]\nfailover = 'never'",
         "p.toml:10:12: unknown variant `never`, expected `at-once` or `next-announce`",
     );
+    refused_with(
+        "[announce]\npeer-order = 'shuffled'",
+        "p.toml:10:14: unknown variant `shuffled`, expected `received` or `random`",
+    );
     for key in ["time-left-head-start", "time-left-idle", "time-left-window"] {
         let column = key.len() + 4;
         refused_with(

@@ -58,6 +58,8 @@ pub struct AnnounceSettings {
     pub multitracker: bool,
     /// When the other trackers are asked if the one that answered last fails.
     pub failover: Failover,
+    /// In which order the peers of a reply are dialled.
+    pub peer_order: PeerOrder,
     /// The address to report to trackers; empty: none. A name is refused: 3.4.2 looked one up at each announce (RR-6).
     pub ip: String,
 }
@@ -87,6 +89,16 @@ pub enum Failover {
     NextAnnounce,
 }
 
+/// In which order the peers of a reply are dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerOrder {
+    /// As the tracker names them (RR-20).
+    Received,
+    /// By chance, as BitTornado (RR-22): of a swarm that all ask the same tracker, nobody is dialled by all.
+    Random,
+}
+
 impl Default for AnnounceSettings {
     fn default() -> Self {
         Self {
@@ -103,6 +115,7 @@ impl Default for AnnounceSettings {
             last_reset_factor: 1.2,
             multitracker: false,
             failover: Failover::AtOnce,
+            peer_order: PeerOrder::Received,
             ip: String::new(),
         }
     }

@@ -20,7 +20,7 @@ use bt_api::{
 use super::Engine;
 use crate::event::Event;
 use crate::io::{Output, Target};
-use crate::settings::{AnnounceSettings, Backoff, Failover, Settings};
+use crate::settings::{AnnounceSettings, Backoff, Failover, PeerOrder, Settings};
 
 /// An interval that a tracker names is kept within these: no announce flood, no torrent that never announces.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -305,7 +305,7 @@ impl Engine {
     }
 
     /// RR-17 to RR-20.
-    fn answered(&mut self, url: String, reply: AnnounceReply) {
+    fn answered(&mut self, url: String, mut reply: AnnounceReply) {
         let announcer = &mut self.announcer;
         announcer.failed_before = false;
         announcer.ever_answered = true;
@@ -333,6 +333,9 @@ impl Engine {
             }
         }
         if self.phase == super::Phase::Running {
+            if self.settings.announce.peer_order == PeerOrder::Random {
+                rng::shuffle(&mut self.rng, &mut reply.peers);
+            }
             reply.peers.into_iter().for_each(|peer| self.meet(peer));
         }
     }

@@ -7,7 +7,7 @@ use bt_api::{
     Announce, AnnounceEvent, AnnounceReply, Instant, PeerAddress, PeerKey, PieceSet, TrackerError,
     TrackerErrorKind, config,
 };
-use bt_engine::settings::{AnnounceSettings, Backoff, Failover};
+use bt_engine::settings::{AnnounceSettings, Backoff, Failover, PeerOrder};
 use bt_engine::{Event, Input, Output, Target};
 
 use crate::common::Node;
@@ -270,13 +270,36 @@ fn the_end_of_a_run_waits_for_a_tracker_but_not_for_long() {
     assert!(matches!(out[..], [(at, Output::Stopped)] if at <= Instant::from_secs(5)), "{out:?}");
 }
 
+/// The addresses that are dialled, in order, when a tracker names these peers.
+fn dialled_of(solo: &mut Solo, peers: Vec<PeerAddress>) -> Vec<SocketAddr> {
+    let out = answer_first(solo, AnnounceReply { peers, ..Default::default() });
+    dialled(&out).into_iter().map(|(_, address)| address).collect()
+}
+
 #[test]
 fn case_98_peers_are_dialled_at_once_in_the_order_received() {
-    let mut solo = patient();
     let peers = addresses(1, 5);
     let expected: Vec<SocketAddr> = peers.iter().map(|peer| peer.address).collect();
-    let out = answer_first(&mut solo, AnnounceReply { peers, ..Default::default() });
-    assert_eq!(dialled(&out).into_iter().map(|(_, address)| address).collect::<Vec<_>>(), expected);
+    assert_eq!(dialled_of(&mut patient(), peers), expected);
+}
+
+/// RR-22.
+#[test]
+fn peers_are_dialled_in_a_random_order_where_the_profile_says_so() {
+    let peers = addresses(1, 20);
+    let received: Vec<SocketAddr> = peers.iter().map(|peer| peer.address).collect();
+    let order = |seed| {
+        let mut node = patient_node();
+        node.settings.announce.peer_order = PeerOrder::Random;
+        dialled_of(&mut Solo::with(1, node, |setup| setup.seed = seed), peers.clone())
+    };
+    let [one, other] = [order(1), order(2)];
+    assert_ne!(one, other);
+    for mut order in [one, other] {
+        assert_ne!(order, received);
+        order.sort_unstable();
+        assert_eq!(order, received);
+    }
 }
 
 /// Trackers in these tiers, with a profile that uses them all.
