@@ -216,7 +216,7 @@ fn keys_of_the_engine() {
     );
     refused_with(
         "[peers]\nbad-data = 'bann'",
-        "p.toml:10:12: unknown variant `bann`, expected `keep` or `ban`; did you mean `ban`?",
+        "p.toml:10:12: unknown variant `bann`, expected one of `keep`, `v39`, `bittornado`, `ban`; did you mean `ban`?",
     );
     refused_with(
         "[requests]\nblock-size = '256 KiB'",
@@ -230,6 +230,14 @@ fn keys_of_the_engine() {
     refused_with(
         "[requests]\nbacklog-mode = 'rate'\nmax-backlog = 4",
         "p.toml:11:15: `max-backlog` must not be below `backlog`, found 4 and 5",
+    );
+    refused_with(
+        "[requests]\nbacklog-slope = 1.5",
+        "p.toml:10:17: `backlog-slope` must be 0.0 to 1.0, found 1.5",
+    );
+    refused_with(
+        "[upload]\nunit-size = '17001 B'",
+        r#"p.toml:10:13: `unit-size` must be "1 B" to "17 kB", found "17001 B""#,
     );
     refused_with(
         "[upload]\nmax-request-length = '2 MiB'",

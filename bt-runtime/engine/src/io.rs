@@ -244,6 +244,9 @@ pub enum CloseReason {
     /// The address sent bad data.
     #[error("banned for bad data")]
     Banned,
+    /// It sent a bad piece.
+    #[error("it sent bad data")]
+    BadData,
     /// It broke the protocol.
     #[error("protocol error: {0}")]
     Protocol(#[from] WireError),
@@ -285,6 +288,7 @@ impl CloseReason {
             Self::SameAddress => "same-address",
             Self::TooMany => "too-many",
             Self::Banned => "banned",
+            Self::BadData => "bad-data",
             Self::Protocol(_) => "protocol",
             Self::UninterestedRequest => "uninterested-request",
             Self::BadRequest => "bad-request",

@@ -139,23 +139,28 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let choices = (any::<[bool; 8]>(), 1..4_u32, 1..3_u32);
-    choices.prop_map(|([bucket, rate, ban, one, release, ignore, keep, limit], backlog, in_flight)| {
+    let bad_data = vec![BadData::Keep, BadData::V39, BadData::Bittornado, BadData::Ban];
+    let limiters = vec![Limiter::Suspend, Limiter::Bucket, Limiter::Unit];
+    let picks = (prop::sample::select(bad_data), prop::sample::select(limiters));
+    let choices = (any::<[bool; 7]>(), picks, 1..4_u32, 1..3_u32);
+    choices.prop_map(|(switches, (bad_data, limiter), backlog, in_flight)| {
+        let [rate, one, release, ignore, keep, limit, bounded] = switches;
         let mut settings = Settings::default();
         settings.peers.max_connections = 6;
         settings.peers.max_initiate = 4;
         settings.peers.max_spares = 2;
         settings.peers.one_per_address = one;
-        settings.peers.bad_data = if ban { BadData::Ban } else { BadData::Keep };
+        settings.peers.bad_data = bad_data;
         settings.requests.backlog = backlog;
-        settings.requests.max_backlog = backlog + 3;
+        settings.requests.max_backlog = Limit::At(backlog + 3);
         settings.requests.backlog_mode = if rate { BacklogMode::Rate } else { BacklogMode::Fixed };
+        settings.requests.endgame_respects_backlog = bounded;
         settings.requests.snub_time = config::Duration::secs(2);
         settings.requests.snub_releases_requests = release;
         settings.requests.drop_seeds_when_complete = !keep;
         settings.upload.max_queue = 3;
         settings.upload.in_flight = in_flight;
-        settings.upload.limiter = if bucket { Limiter::Bucket } else { Limiter::Suspend };
+        settings.upload.limiter = limiter;
         if ignore {
             settings.upload.uninterested_request = UninterestedRequest::Ignore;
         }

@@ -35,6 +35,8 @@ pub(super) struct Connection {
     pub(super) next_allowed: Instant,
     /// How much it was served, by weight; the least is next.
     pub(super) served: u64,
+    /// How much of its next block was paid for, with the `unit` limiter.
+    pub(super) paid: u32,
     /// Whether its snubbing was told to the policy.
     pub(super) snub_told: bool,
     /// Whether its requests were given to others, and it has sent nothing since.
@@ -95,7 +97,7 @@ const CROSSING: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What stands for a peer when it is banned or counted as "the same address": its IP address. On a loopback
 /// address many clients share one IP address, so there the port counts too.
-fn place(address: SocketAddr) -> SocketAddr {
+pub(super) fn place(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
         v4 => v4,
@@ -276,6 +278,7 @@ impl Engine {
             in_flight: 0,
             next_allowed: Instant::ZERO,
             served: 0,
+            paid: 0,
             snub_told: true,
             stalled: false,
         };
@@ -327,7 +330,7 @@ impl Engine {
                 shown
             }
             Advertise::Close => {
-                self.close(at, CloseReason::Policy);
+                self.part(at, CloseReason::Policy);
                 return false;
             }
         };
@@ -342,7 +345,7 @@ impl Engine {
     /// Shows the peer what the policy lets it know of by now, and it does not know yet.
     pub(super) fn advertise(&mut self, at: usize) {
         let shown = match self.ask_advertise(at) {
-            Advertise::Close => return self.close(at, CloseReason::Policy),
+            Advertise::Close => return self.part(at, CloseReason::Policy),
             Advertise::All if self.connections[at].shown.is_none() => return,
             Advertise::All => self.pieces.have().clone(),
             Advertise::Only(shown) if shown.pieces() == self.pieces.count() => shown,
@@ -363,7 +366,7 @@ impl Engine {
     /// Tells the peer of a piece that we just completed, where the policy lets it.
     pub(super) fn advertise_new(&mut self, at: usize, piece: PieceIndex) {
         match self.ask_advertise(at) {
-            Advertise::Close => self.close(at, CloseReason::Policy),
+            Advertise::Close => self.part(at, CloseReason::Policy),
             Advertise::All if self.connections[at].shown.is_none() => self.send_have(at, piece),
             _ => {
                 // The set shown so far lacks the new piece: without a set, all that was had before.
@@ -475,9 +478,19 @@ impl Engine {
         let close =
             self.own.is_seed && self.facts[at].is_seed() && self.settings.requests.drop_seeds_when_complete;
         if close {
-            self.close(at, CloseReason::BothSeeds);
+            self.part(at, CloseReason::BothSeeds);
         }
         close
+    }
+
+    /// Closes a peer as was decided. A fellow seed from which the policy hid pieces is told first that we are one: it
+    /// would come again (SS-9).
+    fn part(&mut self, at: usize, reason: CloseReason) {
+        let hid = self.connections[at].shown.as_ref().is_some_and(|shown| !shown.is_full());
+        if hid && self.own.is_seed && self.facts[at].is_seed() {
+            self.send(at, Message::Bitfield(self.pieces.have().clone()));
+        }
+        self.close(at, reason);
     }
 
     pub(super) fn close_fellow_seeds(&mut self) {

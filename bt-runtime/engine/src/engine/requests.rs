@@ -10,7 +10,7 @@ use super::Engine;
 use super::peers::Active;
 use crate::event::{Dir, Event};
 use crate::io::{Output, Tag};
-use crate::settings::BacklogMode;
+use crate::settings::{BacklogMode, RequestSettings};
 use crate::wire::Message;
 
 impl Engine {
@@ -226,20 +226,18 @@ impl Engine {
         }
     }
 
-    /// How many requests are kept under way with the peer (DL-2, DL-20).
+    /// How many requests are kept under way with the peer (DL-2).
     fn backlog(&self, at: usize) -> usize {
         let settings = &self.settings.requests;
         if self.connections[at].stalled {
             return 1;
         }
+        if self.endgame && !settings.endgame_respects_backlog {
+            return usize::MAX;
+        }
         match settings.backlog_mode {
             BacklogMode::Fixed => settings.backlog as usize,
-            BacklogMode::Rate => {
-                let rate = self.connections[at].down.current(self.now) as f64;
-                let ahead = rate * settings.backlog_time.get().as_secs_f64() / settings.block_size.0 as f64;
-                let most = settings.max_backlog.max(settings.backlog) as usize;
-                (settings.backlog as usize).saturating_add(ahead as usize).min(most)
-            }
+            BacklogMode::Rate => rate_backlog(settings, self.connections[at].down.current(self.now)),
         }
     }
 
@@ -368,4 +366,17 @@ impl Engine {
             message: message.to_owned(),
         });
     }
+}
+
+/// The requests to keep under way with a peer that sends `rate` bytes per second (DL-20).
+fn rate_backlog(settings: &RequestSettings, rate: u64) -> usize {
+    let ahead = rate as f64 * settings.backlog_time.get().as_secs_f64() / settings.block_size.0 as f64;
+    let mut backlog = (settings.backlog as usize).saturating_add(ahead as usize);
+    if let Some(knee) = settings.backlog_knee.get().map(|knee| knee as usize)
+        && backlog > knee
+    {
+        backlog = knee.max((backlog as f64 * settings.backlog_slope) as usize);
+    }
+    // At least one, whatever the profile says: nothing would ever come.
+    backlog.min(settings.max_backlog.get().map_or(usize::MAX, |most| most as usize)).max(1)
 }

@@ -3,6 +3,12 @@
 //! A request waits in its peer's queue, where it can be cancelled, until the uplink has room and the peer's
 //! socket takes a block; then it is handed to the driver. The choke policy may choose who is next; else the
 //! shares of its last round do.
+//!
+//! The `unit` limiter of 3.9.1 and 4.0 sends parts of blocks in turns (CN-18). Blocks are handed out whole here, so
+//! the turns decide when: the rate, the turns and the time at which each block is complete at its receiver are
+//! those of the original. What differs: the bytes of a block leave together, at its last unit's time and not
+//! spread over its units' times; and a block that is partly paid for can still be cancelled, or be forgotten by a
+//! choke, which the original held back until the block was out (UP-10).
 
 use std::time::Duration;
 
@@ -29,6 +35,8 @@ pub(super) struct Uplink {
     held: bool,
     /// When a peer with a cap may have its next block, of those that wait.
     next_allowed: Instant,
+    /// Whether nobody waited when blocks were last handed out.
+    idle: bool,
 }
 
 /// Credit that the `bucket` limiter lets build up while nothing is sent.
@@ -48,6 +56,7 @@ impl Uplink {
             closed_until: Instant::ZERO,
             held: false,
             next_allowed: Instant::NEVER,
+            idle: true,
         }
     }
 
@@ -83,15 +92,30 @@ impl Uplink {
                 let pause = self.window.time_until(now, limit as f64);
                 self.closed_until = now + pause.max(Duration::from_nanos(1));
             }
-            Limiter::Suspend => {}
             Limiter::Bucket => {
-                let nanos = u128::from(length) * 1_000_000_000 / u128::from(limit.max(1));
-                let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
                 let credit_from = Instant::from_nanos(now.as_nanos().saturating_sub(BURST.as_nanos() as u64));
-                self.closed_until = self.closed_until.max(credit_from) + cost;
+                self.closed_until = self.closed_until.max(credit_from) + time_of(length, limit);
             }
+            // A block was paid for in units.
+            Limiter::Suspend | Limiter::Unit => {}
         }
     }
+
+    /// Closes the uplink for as long as a unit takes. What it was late by is made up for, but time in which nobody
+    /// waited is lost (CN-18).
+    fn pay_unit(&mut self, now: Instant, length: u64) {
+        let Some(limit) = self.limit else { return };
+        if std::mem::take(&mut self.idle) {
+            self.closed_until = self.closed_until.max(now);
+        }
+        self.closed_until = self.closed_until + time_of(length, limit);
+    }
+}
+
+/// How long `length` bytes take at `rate` bytes per second.
+fn time_of(length: u64, rate: u64) -> Duration {
+    let nanos = u128::from(length) * 1_000_000_000 / u128::from(rate.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 impl Engine {
@@ -101,7 +125,7 @@ impl Engine {
         }
         // Whatever was held back is looked at again at once (CN-17); of a debt, at the new rate.
         self.uplink.closed_until = match (self.uplink.limiter, self.uplink.limit, limit) {
-            (Limiter::Bucket, Some(old), Some(new)) => {
+            (Limiter::Bucket | Limiter::Unit, Some(old), Some(new)) => {
                 let debt = self.uplink.closed_until.since(self.now).as_nanos() * u128::from(old)
                     / u128::from(new.max(1));
                 self.now + Duration::from_nanos(u64::try_from(debt).unwrap_or(u64::MAX))
@@ -166,6 +190,7 @@ impl Engine {
 
     pub(super) fn clear_queue(&mut self, at: usize) {
         self.queues[at].requests.clear();
+        self.connections[at].paid = 0;
         self.facts[at].queued = 0;
     }
 
@@ -193,6 +218,7 @@ impl Engine {
         while self.uplink.closed_until <= self.now {
             let waiting = Waiting::new(&self.queues);
             if waiting.iter().next().is_none() {
+                self.uplink.idle = true;
                 break;
             }
             let swarm = SwarmView::new(&self.own, &self.facts);
@@ -212,7 +238,9 @@ impl Engine {
                 self.choke_violation("served a peer or block that does not wait".to_owned());
                 break;
             };
-            self.hand_out(at, place);
+            if self.is_paid(at, place) {
+                self.hand_out(at, place);
+            }
         }
         self.uplink.held =
             self.uplink.closed_until > self.now && Waiting::new(&self.queues).iter().next().is_some();
@@ -239,36 +267,67 @@ impl Engine {
         }
     }
 
-    /// Gives the block at `place` in its queue to the driver, or closes a peer that asked for what is not there (UP-5).
-    fn hand_out(&mut self, at: usize, place: usize) {
-        let Some(block) = self.queues[at].requests.remove(place) else { return };
-        self.facts[at].queued -= 1;
-        let inside = block
-            .begin
-            .checked_add(block.length)
-            .is_some_and(|end| end <= self.pieces.piece_length(block.piece));
-        if !inside || !self.pieces.have().contains(block.piece) {
-            // A piece that we showed and lost is no fault of the peer.
-            let ours = inside && self.trouble.lost;
-            return self.close(at, if ours { CloseReason::Store } else { CloseReason::BadRequest });
+    /// Whether the block at `place` in the peer's queue may go out. With the `unit` limiter the peer pays for one more
+    /// unit of it first, and it goes out when the last one is paid: as a whole, at the time when its last unit
+    /// would have gone out by itself. What a peer paid for a block that it cancels counts for its next one.
+    fn is_paid(&mut self, at: usize, place: usize) -> bool {
+        let block = self.queues[at].requests[place];
+        if self.uplink.limiter != Limiter::Unit || self.uplink.limit.is_none() || !self.is_there(block) {
+            return true;
         }
-        let length = u64::from(block.length);
-        self.uplink.spend(self.now, length);
+        let owed = block.length.saturating_sub(self.connections[at].paid);
+        let unit = owed.min(u32::try_from(self.settings.upload.unit_size.0).unwrap_or(u32::MAX));
+        self.uplink.pay_unit(self.now, u64::from(unit));
+        self.charge(at, u64::from(unit));
+        let paid = unit == owed;
+        let connection = &mut self.connections[at];
+        connection.paid = if paid { 0 } else { connection.paid + unit };
+        paid
+    }
+
+    /// Whether we have what `block` names.
+    fn is_there(&self, block: BlockRef) -> bool {
+        self.is_inside(block) && self.pieces.have().contains(block.piece)
+    }
+
+    fn is_inside(&self, block: BlockRef) -> bool {
+        let end = block.begin.checked_add(block.length);
+        end.is_some_and(|end| end <= self.pieces.piece_length(block.piece))
+    }
+
+    /// Counts what a peer is served against its share.
+    fn charge(&mut self, at: usize, length: u64) {
         let (now, connection) = (self.now, &mut self.connections[at]);
-        connection.in_flight += 1;
         let weight = match connection.share {
             Share::Weight(weight) => u64::from(weight.max(1)),
             Share::Equal => 1,
             Share::Cap(rate) => {
-                let nanos = u128::from(length) * 1_000_000_000 / u128::from(rate.max(1));
-                let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-                connection.next_allowed = connection.next_allowed.max(now) + cost;
+                connection.next_allowed = connection.next_allowed.max(now) + time_of(length, rate);
                 1
             }
         };
         connection.served = connection.served.saturating_add(length * COST_SCALE / weight);
-        self.facts[at].unsent += length;
         self.look_at_readiness(at);
+    }
+
+    /// Gives the block at `place` in its queue to the driver, or closes a peer that asked for what is not there (UP-5).
+    fn hand_out(&mut self, at: usize, place: usize) {
+        let Some(block) = self.queues[at].requests.remove(place) else { return };
+        self.facts[at].queued -= 1;
+        if !self.is_there(block) {
+            // A piece that we showed and lost is no fault of the peer.
+            let ours = self.is_inside(block) && self.trouble.lost;
+            return self.close(at, if ours { CloseReason::Store } else { CloseReason::BadRequest });
+        }
+        let length = u64::from(block.length);
+        self.uplink.spend(self.now, length);
+        self.connections[at].in_flight += 1;
+        if self.uplink.limiter == Limiter::Unit && self.uplink.limit.is_some() {
+            self.look_at_readiness(at);
+        } else {
+            self.charge(at, length);
+        }
+        self.facts[at].unsent += length;
         self.outputs.push_back(Output::Upload { peer: self.facts[at].key, block });
     }
 

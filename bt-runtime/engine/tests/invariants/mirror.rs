@@ -240,7 +240,9 @@ impl Mirror {
             }
             Message::Have(piece) => assert!(engine.have().contains(*piece), "{piece} is not had"),
             Message::Bitfield(pieces) => {
-                assert!(!it.told_anything, "a bitfield comes first");
+                // Or last, to a fellow seed from which something was hidden (SS-9).
+                let farewell = engine.have().is_full() && it.pieces.is_full();
+                assert!(!it.told_anything || farewell, "a bitfield comes first");
                 assert!(pieces.iter().all(|piece| engine.have().contains(piece)));
             }
             Message::Request(block) => {
@@ -253,8 +255,9 @@ impl Mirror {
                 it.asked.push(*block);
                 let most = match settings.backlog_mode {
                     BacklogMode::Fixed => settings.backlog,
-                    BacklogMode::Rate => settings.max_backlog.max(settings.backlog),
+                    BacklogMode::Rate => settings.max_backlog.get().unwrap_or(u32::MAX).max(settings.backlog),
                 };
+                let most = if settings.endgame_respects_backlog { most } else { u32::MAX };
                 assert!(it.asked.len() <= most as usize, "{} under way", it.asked.len());
             }
             Message::Cancel(block) => {
