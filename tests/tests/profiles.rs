@@ -63,7 +63,7 @@ fn tables() {
     refused(
         "[piece]\nuse = \"rarest-first\"\n",
         "",
-        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: rarest-first, sequential)",
+        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: bittornado, rarest-first, sequential)",
     );
     refused(
         "[storage]\nuse = \"memory\"\n",
@@ -98,7 +98,7 @@ fn plug_ins() {
     refused(
         "rarest-first",
         "fastest",
-        "p.toml:4:7: no piece policy is named `fastest` (this binary has: rarest-first (bt-policies 0.1.0), sequential (bt-policies 0.1.0))",
+        "p.toml:4:7: no piece policy is named `fastest` (this binary has: bittornado (bt-policies 0.1.0), rarest-first (bt-policies 0.1.0), sequential (bt-policies 0.1.0))",
     );
     refused(
         "use = \"memory\"",

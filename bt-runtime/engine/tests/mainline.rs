@@ -15,5 +15,7 @@ mod downloader;
 mod guard;
 #[path = "mainline/limiter.rs"]
 mod limiter;
+#[path = "mainline/super_seed.rs"]
+mod super_seed;
 #[path = "mainline/uploader.rs"]
 mod uploader;
