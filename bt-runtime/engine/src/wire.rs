@@ -304,28 +304,46 @@ mod tests {
         }
     }
 
-    /// Cases 119, 120 and 129 of the original's tests (CN-5 to CN-9, EN-14).
+    /// CN-5, CN-8; the profile may say otherwise.
     #[test]
-    fn messages_that_break_the_rules_are_errors() {
-        let (have, request) = ([0, 0, 0, 5, 4, 0, 0, 0, 20], [0, 0, 0, 13, 6, 0, 0, 0, 20, 0, 0, 0, 0]);
-        assert_eq!(wrong(&have), WireError::NoSuchPiece(20));
-        assert_eq!(wrong(&[&request[..], &[0; 4]].concat()), WireError::NoSuchPiece(20));
-        let piece = [0, 0, 0, 10, 7, 0, 0, 0, 20, 0, 0, 0, 0, 9];
-        assert_eq!(wrong(&piece), WireError::NoSuchPiece(20));
-        assert_eq!(wrong(&[0, 0, 0, 2, 0, 0]), WireError::WrongLength { kind: 0, length: 2 });
-        assert_eq!(wrong(&[0, 0, 0, 9, 7]), WireError::WrongLength { kind: 7, length: 9 });
-        assert_eq!(wrong(&[0, 0, 0, 1, 9]), WireError::UnknownType(9));
-        assert_eq!(wrong(&[0, 0, 0, 1, 20]), WireError::UnknownType(20));
-        let limit = 1 << 23;
-        assert_eq!(wrong(&[0, 0x80, 0, 1, 7]), WireError::TooLong { length: limit + 1, limit });
-        assert_eq!(wrong(&[0xff; 5]), WireError::TooLong { length: u32::MAX, limit });
-        // A bitfield after another message; one after a keep-alive is fine.
+    fn case_119_a_bitfield_comes_first() {
         let bitfield = [0, 0, 0, 4, 5, 0xff, 0xff, 0xf0];
         assert_eq!(wrong(&[&[0, 0, 0, 1, 1][..], &bitfield].concat()), WireError::LateBitfield);
         assert_eq!(wrong(&[bitfield, bitfield].concat()), WireError::LateBitfield);
+        // A keep-alive is no message.
         assert_eq!(decode(&[&[0; 4], &bitfield]).len(), 2);
         assert_eq!(wrong(&[0, 0, 0, 3, 5, 0, 0]), WireError::WrongLength { kind: 5, length: 3 });
         assert_eq!(wrong(&[0, 0, 0, 4, 5, 0, 0, 1]), WireError::Bitfield(BitfieldError::SpareBits));
+    }
+
+    /// CN-6, CN-7, CN-9.
+    #[test]
+    fn case_120_wrong_indexes_lengths_and_types_are_errors() {
+        let piece = [0, 0, 0, PIECES as u8];
+        for (kind, length, rest) in [(HAVE, 5, 0), (REQUEST, 13, 8), (CANCEL, 13, 8), (PIECE, 10, 5)] {
+            let message = [&[0, 0, 0, length, kind][..], &piece, &vec![0; rest]].concat();
+            assert_eq!(wrong(&message), WireError::NoSuchPiece(PIECES), "type {kind}");
+        }
+        for kind in [CHOKE, UNCHOKE, INTERESTED, NOT_INTERESTED] {
+            assert_eq!(wrong(&[0, 0, 0, 2, kind, 0]), WireError::WrongLength { kind, length: 2 });
+        }
+        for (kind, length) in [(HAVE, 4), (HAVE, 6), (REQUEST, 12), (CANCEL, 14), (PIECE, 9)] {
+            let expected = WireError::WrongLength { kind, length: u32::from(length) };
+            assert_eq!(wrong(&[0, 0, 0, length, kind]), expected);
+        }
+        assert_eq!(wrong(&[0, 0, 0, 1, 9]), WireError::UnknownType(9));
+        assert_eq!(wrong(&[0, 0, 0, 1, 20]), WireError::UnknownType(20));
+    }
+
+    /// EN-14: refused before anything of its size is waited for.
+    #[test]
+    fn case_129_a_message_over_the_limit_is_an_error() {
+        let limit = 1 << 23;
+        assert_eq!(wrong(&[0, 0x80, 0, 1, 7]), WireError::TooLong { length: limit + 1, limit });
+        assert_eq!(wrong(&[0xff; 5]), WireError::TooLong { length: u32::MAX, limit });
+        let longest = [&[0, 0x80, 0, 0, 7][..], &[0; 8]].concat();
+        let block = BlockRef { piece: PieceIndex(0), begin: 0, length: limit - 9 };
+        assert_eq!(decode(&[&longest]), [Said::Block(block, Vec::new())]);
     }
 
     #[test]

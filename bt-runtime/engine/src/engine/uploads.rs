@@ -108,7 +108,7 @@ impl Uplink {
         if std::mem::take(&mut self.idle) {
             self.closed_until = self.closed_until.max(now);
         }
-        self.closed_until = self.closed_until + time_of(length, limit);
+        self.closed_until += time_of(length, limit);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Cases 100 to 113: what is asked of whom (DL-1 to DL-20).
+//! Cases 74 and 100 to 113: what is asked of whom (DL-1 to DL-20).
 
 use std::time::Duration;
 
@@ -264,6 +264,23 @@ fn endgame_may_go_beyond_the_backlog() {
     assert_eq!((requested(&solo, a), requested(&solo, b)), (3, 3), "two blocks are open: no endgame yet");
     let (c, _) = solo.connect_open(3, &[0, 1]);
     assert_eq!([a, b, c].map(|peer| requested(&solo, peer)), [8, 8, 8]);
+}
+
+/// CH-13, the engine's part: a peer is snubbed when its last block is more than the snub time ago, and one that never
+/// sent any from the start.
+#[test]
+fn case_74_a_peer_that_is_silent_for_31_seconds_snubs_us() {
+    let mut solo = leecher(1, 16);
+    let (a, asked) = solo.connect_open(1, &[0]);
+    let snubs = |solo: &Solo| solo.engine.swarm().peer(a).unwrap().snubbed;
+    assert!(snubs(&solo));
+    solo.send_block(a, asked[0]);
+    solo.wait_secs(30);
+    assert!(!snubs(&solo));
+    solo.wait_secs(1);
+    assert!(snubs(&solo));
+    solo.send_block(a, asked[1]);
+    assert!(!snubs(&solo));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Cases 114 to 118 and 121 to 124: who gets blocks, and how the limit on upload is kept (UP-1 to UP-10, CN-11 to CN-17).
+//! Cases 76, 114 to 118 and 121 to 124: who gets blocks, and how the limit on upload is kept (UP-1 to UP-10, CN-11 to CN-17).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,16 @@ fn customer(solo: &mut Solo, number: u8) -> PeerKey {
 
 fn ask(solo: &mut Solo, peer: PeerKey, block: BlockRef) -> Vec<Output> {
     solo.say(peer, Message::Request(block))
+}
+
+/// CH-8.
+#[test]
+fn case_76_a_round_that_changes_nothing_sends_nothing() {
+    let (mut solo, open) = seed(1, 8);
+    let a = customer(&mut solo, 1);
+    assert!(sent(&solo.wait_secs(10), a).is_empty(), "ten rounds that unchoke it");
+    open.store(false, Ordering::Relaxed);
+    assert_eq!(sent(&solo.wait_secs(10), a), [Message::Choke], "ten rounds that choke it");
 }
 
 #[test]
