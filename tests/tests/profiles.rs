@@ -355,7 +355,19 @@ fn keys(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_shipped_profile_loads_and_prints_what_it_is() {
     let names: Vec<&str> = shipped("profile").iter().map(|one| one.name).collect();
-    assert_eq!(names, ["mainline", "memory", "modern", "random-choker", "sequential"]);
+    assert_eq!(
+        names,
+        [
+            "bittornado",
+            "mainline",
+            "mainline-3.2",
+            "mainline-4",
+            "memory",
+            "modern",
+            "random-choker",
+            "sequential"
+        ]
+    );
     for name in names {
         let profile = Profile::load(name, &[]).unwrap();
         assert_eq!(profile.name, name);
@@ -466,6 +478,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: mainline, memory, modern, random-choker, sequential)"
+         (this binary has: bittornado, mainline, mainline-3.2, mainline-4, memory, modern, random-choker, sequential)"
     );
 }

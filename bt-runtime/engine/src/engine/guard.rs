@@ -218,9 +218,9 @@ impl Engine {
         self.at(peer).map(|at| self.facts[at].address).or_else(|| self.guard.gone.get(&peer).copied())
     }
 
-    /// `senders` sent the blocks of a piece that is good: each place counts once.
-    pub(super) fn praise(&mut self, senders: &[PeerKey]) {
-        let places = senders.iter().filter_map(|&peer| self.address_of(peer)).map(place);
+    /// `senders` sent the blocks of a piece that is good, as far as they are known: each place counts once.
+    pub(super) fn praise(&mut self, senders: &[Option<PeerKey>]) {
+        let places = senders.iter().flatten().filter_map(|&peer| self.address_of(peer)).map(place);
         let places = places.collect();
         self.guard.praise(places);
     }
