@@ -80,9 +80,12 @@ fn help_and_version() {
 #[test]
 fn plug_ins_and_profiles_are_listed() {
     let list = succeeds(&["--list"]);
-    for part in
-        ["choke policy, [choke]:", "  tit-for-tat  serves", "(bt-policies 0.1.0)", "profiles: bittornado, mainline, "]
-    {
+    for part in [
+        "choke policy, [choke]:",
+        "  tit-for-tat  serves",
+        "(bt-policies 0.1.0)",
+        "profiles: bittornado, mainline, ",
+    ] {
         assert!(list.contains(part), "{list}");
     }
     let data: Value = serde_json::from_str(&succeeds(&["--list", "--json"])).unwrap();
