@@ -31,6 +31,11 @@ pub enum Input {
         /// Where it comes from.
         address: SocketAddr,
     },
+    /// The handshakes of both ends offer the fast extension (BEP 6); comes before [`Handshake`](Self::Handshake).
+    Fast {
+        /// Whose.
+        peer: PeerKey,
+    },
     /// The peer's handshake is complete. Answered with [`Output::Accept`] or [`Output::Close`].
     Handshake {
         /// Whose.

@@ -210,6 +210,8 @@ pub struct UploadSettings {
     pub unit_size: Size,
     /// What a request of an uninterested peer does (UP-4).
     pub uninterested_request: UninterestedRequest,
+    /// What a request of a peer that we do not serve does.
+    pub choked_request: ChokedRequest,
 }
 
 /// How the limit on upload is kept.
@@ -235,6 +237,16 @@ pub enum UninterestedRequest {
     Ignore,
 }
 
+/// What a request of a peer that we do not serve does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChokedRequest {
+    /// It is dropped in silence (UP-4).
+    Ignore,
+    /// It is rejected, where the peer knows the fast extension (BEP 6), which our handshake offers then.
+    Reject,
+}
+
 impl Default for UploadSettings {
     fn default() -> Self {
         Self {
@@ -244,6 +256,7 @@ impl Default for UploadSettings {
             limiter: Limiter::Suspend,
             unit_size: Size(1380),
             uninterested_request: UninterestedRequest::Close,
+            choked_request: ChokedRequest::Ignore,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Peer messages on the wire (BEP 3): a decoder that takes the stream in any split, and the encoder.
+//! Peer messages on the wire (BEP 3, and BEP 6 where both ends offer it): a decoder that takes the stream in any split, and the encoder.
 //!
 //! The decoder never holds payload: of a `piece` message it takes the header, tells the driver how many of
 //! the bytes that follow belong to the block, and so lets it keep them where the socket put them.
@@ -27,6 +27,16 @@ pub enum Message {
     Request(BlockRef),
     /// The sender no longer wants this block.
     Cancel(BlockRef),
+    /// Fast extension: the sender would send this piece cheaply.
+    Suggest(PieceIndex),
+    /// Fast extension, in place of a bitfield: the sender has every piece.
+    HaveAll,
+    /// Fast extension, in place of a bitfield: the sender has nothing.
+    HaveNone,
+    /// Fast extension: the sender will not answer this request.
+    Reject(BlockRef),
+    /// Fast extension: the sender answers requests for this piece although it chokes us.
+    AllowedFast(PieceIndex),
 }
 
 const CHOKE: u8 = 0;
@@ -38,6 +48,11 @@ const BITFIELD: u8 = 5;
 const REQUEST: u8 = 6;
 const PIECE: u8 = 7;
 const CANCEL: u8 = 8;
+const SUGGEST: u8 = 13;
+const HAVE_ALL: u8 = 14;
+const HAVE_NONE: u8 = 15;
+const REJECT: u8 = 16;
+const ALLOWED_FAST: u8 = 17;
 
 /// Bytes of a `piece` message before its payload: length prefix, type, index, begin.
 pub const PIECE_HEADER: usize = 13;
@@ -114,13 +129,47 @@ pub struct Decoder {
     /// Whether a message came already (keep-alives do not count, CN-5).
     begun: bool,
     late_bitfields: bool,
+    fast: Fast,
+}
+
+/// Whether the messages of the fast extension (BEP 6) are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fast {
+    /// We do not offer it.
+    Unknown,
+    /// We offer it; the peer has not so far.
+    Offered,
+    /// Both ends do.
+    Agreed,
 }
 
 impl Decoder {
     /// A decoder for a torrent of `pieces` pieces, of which blocks of at most `block_length` bytes are
     /// asked for; a message of more than `max_message` bytes is an error.
     pub fn new(pieces: u32, block_length: u32, max_message: u32) -> Self {
-        Self { pieces, block_length, max_message, payload: 0, begun: false, late_bitfields: false }
+        Self {
+            pieces,
+            block_length,
+            max_message,
+            payload: 0,
+            begun: false,
+            late_bitfields: false,
+            fast: Fast::Unknown,
+        }
+    }
+
+    /// For a connection on which our handshake offers the fast extension.
+    pub fn offering_fast(self) -> Self {
+        Self { fast: Fast::Offered, ..self }
+    }
+
+    /// The peer's handshake offers the fast extension; says whether ours does too, so that its messages are known
+    /// from now on.
+    pub fn is_offered_fast(&mut self) -> bool {
+        if self.fast == Fast::Offered {
+            self.fast = Fast::Agreed;
+        }
+        self.fast == Fast::Agreed
     }
 
     /// Takes a bitfield that is not the first message for what it is, where 3.4.2 closes (CN-5): aria2 sends one in
@@ -160,13 +209,23 @@ impl Decoder {
             INTERESTED => Message::Interested,
             NOT_INTERESTED => Message::NotInterested,
             HAVE => Message::Have(self.piece(word(body, 0))?),
-            BITFIELD if self.begun && !self.late_bitfields => return Err(WireError::LateBitfield),
+            BITFIELD | HAVE_ALL | HAVE_NONE if self.begun && !self.late_bitfields => {
+                return Err(WireError::LateBitfield);
+            }
             BITFIELD => Message::Bitfield(PieceSet::from_bitfield(self.pieces, body)?),
-            REQUEST | CANCEL => {
+            REQUEST | CANCEL | REJECT => {
                 let piece = self.piece(word(body, 0))?;
                 let block = BlockRef { piece, begin: word(body, 4), length: word(body, 8) };
-                if kind == REQUEST { Message::Request(block) } else { Message::Cancel(block) }
+                match kind {
+                    REQUEST => Message::Request(block),
+                    CANCEL => Message::Cancel(block),
+                    _ => Message::Reject(block),
+                }
             }
+            SUGGEST => Message::Suggest(self.piece(word(body, 0))?),
+            ALLOWED_FAST => Message::AllowedFast(self.piece(word(body, 0))?),
+            HAVE_ALL => Message::HaveAll,
+            HAVE_NONE => Message::HaveNone,
             _ => return Err(WireError::UnknownType(kind)),
         };
         self.begun = true;
@@ -184,6 +243,9 @@ impl Decoder {
             BITFIELD => length as usize == 1 + (self.pieces as usize).div_ceil(8),
             REQUEST | CANCEL => length == 13,
             PIECE => length >= 10,
+            HAVE_ALL | HAVE_NONE if self.fast == Fast::Agreed => length == 1,
+            SUGGEST | ALLOWED_FAST if self.fast == Fast::Agreed => length == 5,
+            REJECT if self.fast == Fast::Agreed => length == 13,
             _ => return Err(WireError::UnknownType(kind)),
         };
         if fits { Ok(()) } else { Err(WireError::WrongLength { kind, length }) }
@@ -225,6 +287,11 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
         Message::Have(piece) => put(HAVE, &[piece.0]),
         Message::Request(block) => put(REQUEST, &span(block)),
         Message::Cancel(block) => put(CANCEL, &span(block)),
+        Message::Suggest(piece) => put(SUGGEST, &[piece.0]),
+        Message::HaveAll => put(HAVE_ALL, &[]),
+        Message::HaveNone => put(HAVE_NONE, &[]),
+        Message::Reject(block) => put(REJECT, &span(block)),
+        Message::AllowedFast(piece) => put(ALLOWED_FAST, &[piece.0]),
         Message::Bitfield(pieces) => {
             let bits = pieces.to_bitfield();
             out.extend((1 + bits.len() as u32).to_be_bytes());
@@ -265,7 +332,10 @@ mod tests {
     }
 
     fn decode(chunks: &[&[u8]]) -> Vec<Said> {
-        let mut decoder = decoder();
+        decode_with(decoder(), chunks)
+    }
+
+    fn decode_with(mut decoder: Decoder, chunks: &[&[u8]]) -> Vec<Said> {
         let (mut buffer, mut said) = (Vec::new(), Vec::new());
         for chunk in chunks {
             buffer.extend_from_slice(chunk);
@@ -344,6 +414,45 @@ mod tests {
         let longest = [&[0, 0x80, 0, 0, 7][..], &[0; 8]].concat();
         let block = BlockRef { piece: PieceIndex(0), begin: 0, length: limit - 9 };
         assert_eq!(decode(&[&longest]), [Said::Block(block, Vec::new())]);
+    }
+
+    /// BEP 6: its messages are known when both ends offer it, and to nobody else (CN-9).
+    #[test]
+    fn the_fast_extension_needs_both_ends() {
+        let block = BlockRef { piece: PieceIndex(3), begin: 16, length: 64 };
+        let messages = [
+            Message::HaveAll,
+            Message::Suggest(PieceIndex(1)),
+            Message::Reject(block),
+            Message::AllowedFast(PieceIndex(2)),
+        ];
+        let mut stream = Vec::new();
+        messages.iter().for_each(|message| encode(message, &mut stream));
+        let mut both = decoder().offering_fast();
+        assert!(both.is_offered_fast());
+        assert_eq!(decode_with(both.clone(), &[&stream]), messages.map(Said::Message));
+        let unknown = [Said::Wrong(WireError::UnknownType(HAVE_ALL))];
+        let mut theirs = decoder();
+        assert!(!theirs.is_offered_fast());
+        for alone in [theirs, decoder().offering_fast(), decoder()] {
+            assert_eq!(decode_with(alone, &[&stream]), unknown);
+        }
+        // One of the three that tell of all pieces comes, once and first.
+        for kind in [HAVE_ALL, HAVE_NONE] {
+            let twice = [0, 0, 0, 1, HAVE_NONE, 0, 0, 0, 1, kind];
+            assert_eq!(
+                decode_with(both.clone(), &[&twice]).pop(),
+                Some(Said::Wrong(WireError::LateBitfield))
+            );
+        }
+        for (kind, length) in [(HAVE_ALL, 2), (HAVE_NONE, 5), (SUGGEST, 4), (REJECT, 12), (ALLOWED_FAST, 6)] {
+            let wrong = WireError::WrongLength { kind, length: u32::from(length) };
+            assert_eq!(decode_with(both.clone(), &[&[0, 0, 0, length, kind]]), [Said::Wrong(wrong)]);
+        }
+        for kind in [SUGGEST, ALLOWED_FAST] {
+            let wrong = Said::Wrong(WireError::NoSuchPiece(PIECES));
+            assert_eq!(decode_with(both.clone(), &[&[0, 0, 0, 5, kind, 0, 0, 0, PIECES as u8]]), [wrong]);
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod announces;
 mod connections;
 #[path = "mainline/downloader.rs"]
 mod downloader;
+#[path = "mainline/fast.rs"]
+mod fast;
 #[path = "mainline/guard.rs"]
 mod guard;
 #[path = "mainline/limiter.rs"]

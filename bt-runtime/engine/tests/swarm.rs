@@ -4,7 +4,7 @@ mod common;
 
 use bt_api::{Instant, PieceSet};
 use bt_engine::Event;
-use bt_engine::settings::BadData;
+use bt_engine::settings::{BadData, ChokedRequest};
 use common::{Network, Node};
 
 const HOUR: Instant = Instant::from_secs(3600);
@@ -25,6 +25,26 @@ fn a_swarm_completes() {
     };
     assert!(said(|event| matches!(event, Event::Unchoke { reason: Some("optimistic"), .. })));
     assert!(said(|event| matches!(event, Event::Endgame { .. })));
+}
+
+/// BEP 6: requests outlive a choke until they are rejected.
+#[test]
+fn a_swarm_with_the_fast_extension_completes() {
+    let node = |have| {
+        let mut node = Node::new(have);
+        node.settings.upload.choked_request = ChokedRequest::Reject;
+        node
+    };
+    let mut nodes = vec![node(PieceSet::full(40))];
+    nodes.extend((0..10).map(|_| node(PieceSet::new(40))));
+    let mut network = Network::new(40, 8, 1, true, nodes);
+    assert!(network.run_until_complete(HOUR), "{:?}", network.nodes[1].engine.status(network.now));
+    let mut rejects = 0;
+    for node in &mut network.nodes {
+        assert_eq!(node.engine.policy_violations(), 0);
+        rejects += node.events.iter().filter(|(_, event)| matches!(event, Event::Reject { .. })).count();
+    }
+    assert!(rejects > 0, "nobody was choked with requests under way");
 }
 
 /// `examples/trace.rs` prints such a trace; `.ci/run` compares those of debug and release.

@@ -12,7 +12,7 @@ use super::Engine;
 use crate::event::{Dir, Event};
 use crate::io::{CloseReason, Output};
 use crate::rate::Meter;
-use crate::settings::PeerSettings;
+use crate::settings::{ChokedRequest, PeerSettings};
 use crate::wire::Message;
 
 /// What the engine keeps of one connected peer and policies need not see.
@@ -39,6 +39,10 @@ pub(super) struct Connection {
     pub(super) paid: u32,
     /// Whether its snubbing was told to the policy.
     pub(super) snub_told: bool,
+    /// Whether it knows the fast extension, as we do (BEP 6).
+    pub(super) fast: bool,
+    /// Pieces that it sends although it chokes us (BEP 6).
+    pub(super) allowed: Vec<PieceIndex>,
     /// Whether its requests were given to others, and it has sent nothing since.
     pub(super) stalled: bool,
 }
@@ -69,6 +73,8 @@ struct Pending {
     incoming: bool,
     expected: Option<PeerId>,
     deadline: Instant,
+    /// Whether both handshakes offer the fast extension (BEP 6).
+    fast: bool,
 }
 
 /// Everything about peers that is not about one connected peer.
@@ -184,6 +190,7 @@ impl Engine {
             incoming: false,
             expected: peer.id,
             deadline: self.now + self.settings.peers.handshake_timeout.get(),
+            fast: false,
         };
         self.peers.pending.insert(key, pending);
         self.event(|_| Event::Dial { peer: key.0, addr: address });
@@ -227,7 +234,9 @@ impl Engine {
             return;
         }
         let deadline = self.now + self.settings.peers.handshake_timeout.get();
-        self.peers.pending.insert(peer, Pending { address, incoming: true, expected: None, deadline });
+        self.peers
+            .pending
+            .insert(peer, Pending { address, incoming: true, expected: None, deadline, fast: false });
     }
 
     /// Somebody came while the torrent stops.
@@ -280,6 +289,8 @@ impl Engine {
             served: 0,
             paid: 0,
             snub_told: true,
+            fast: pending.fast,
+            allowed: Vec::new(),
             stalled: false,
         };
         self.connections.insert(at, connection);
@@ -334,10 +345,16 @@ impl Engine {
                 return false;
             }
         };
-        if !shown.is_empty() {
+        let fast = self.connections[at].fast;
+        if !shown.is_empty() || fast {
             let (peer, pieces) = (self.facts[at].key.0, Some(shown.count()));
             self.event(|_| Event::Have { peer, dir: Dir::To, piece: None, pieces });
-            self.send(at, Message::Bitfield(shown));
+            let message = match shown {
+                _ if fast && shown.is_full() => Message::HaveAll,
+                _ if fast && shown.is_empty() => Message::HaveNone,
+                _ => Message::Bitfield(shown),
+            };
+            self.send(at, message);
         }
         true
     }
@@ -395,11 +412,26 @@ impl Engine {
         self.picker.call(Advertise::All, |policy, rng| policy.advertise(now, peer, &view, rng))
     }
 
+    /// Both handshakes offer the fast extension; ours does when the profile rejects requests.
+    pub(super) fn agreed_on_fast(&mut self, peer: PeerKey) {
+        if let Some(pending) = self.peers.pending.get_mut(&peer) {
+            pending.fast = self.settings.upload.choked_request == ChokedRequest::Reject;
+        }
+    }
+
     pub(super) fn message(&mut self, peer: PeerKey, message: Message) {
         let Some(at) = self.at(peer) else { return };
         self.connections[at].last_read = self.now;
+        let message = match message {
+            Message::HaveAll => Message::Bitfield(PieceSet::full(self.pieces.count())),
+            other => other,
+        };
         match message {
-            Message::KeepAlive => {}
+            Message::KeepAlive | Message::HaveAll | Message::HaveNone => {}
+            // A hint at what the peer has in its cache: policies choose by what the swarm lacks.
+            Message::Suggest(_) => {}
+            Message::Reject(block) => self.rejected(at, block),
+            Message::AllowedFast(piece) => self.allowed_fast(at, piece),
             Message::Choke => self.choked_us(at),
             Message::Unchoke => self.unchoked_us(at),
             Message::Interested => self.interest_of(at, true),

@@ -21,12 +21,15 @@ impl Engine {
             return;
         }
         facts.peer_choking = true;
-        facts.requested = 0;
         let peer = facts.key;
         self.event(|_| Event::Choke { peer: peer.0, dir: Dir::From });
-        let active = std::mem::take(&mut self.connections[at].active);
         self.due[at].unsettled = true;
-        self.release(peer, active);
+        // Who knows the fast extension says no to each (BEP 6).
+        if !self.connections[at].fast {
+            self.facts[at].requested = 0;
+            let active = std::mem::take(&mut self.connections[at].active);
+            self.release(peer, active);
+        }
         self.notice_choke(PeerEvent::ChokedUs(peer));
     }
 
@@ -116,9 +119,15 @@ impl Engine {
 
     /// Fills the peer's backlog (DL-2, DL-3); with `only`, from these pieces.
     pub(super) fn ask_for_more(&mut self, at: usize, only: Option<&[PieceIndex]>) {
-        if self.own.is_seed || self.facts[at].peer_choking || self.trouble.pauses() {
+        if self.own.is_seed || self.trouble.pauses() {
             return;
         }
+        let choking = self.facts[at].peer_choking;
+        let allowed = if choking { self.allowed_of(at, only) } else { Vec::new() };
+        if choking && (allowed.is_empty() || self.endgame) {
+            return;
+        }
+        let only = if choking { Some(&allowed[..]) } else { only };
         let backlog = self.backlog(at);
         let withheld = self.withheld(at);
         while self.connections[at].active.len() < backlog {
@@ -136,7 +145,9 @@ impl Engine {
                 }
                 Pick::Piece(piece) if view.offers(facts, piece) => self.take_block(at, piece),
                 Pick::Block(block)
-                    if facts.pieces.contains(block.piece) && !withheld.contains(&block.piece) =>
+                    if facts.pieces.contains(block.piece)
+                        && !withheld.contains(&block.piece)
+                        && (!choking || allowed.contains(&block.piece)) =>
                 {
                     self.take_exactly(at, block)
                 }

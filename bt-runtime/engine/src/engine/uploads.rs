@@ -140,10 +140,10 @@ impl Engine {
     pub(super) fn asked(&mut self, at: usize, block: BlockRef) {
         let settings = &self.settings.upload;
         if !self.facts[at].peer_interested {
-            if settings.uninterested_request == UninterestedRequest::Close {
-                self.close(at, CloseReason::UninterestedRequest);
-            }
-            return;
+            return match settings.uninterested_request {
+                UninterestedRequest::Close => self.close(at, CloseReason::UninterestedRequest),
+                UninterestedRequest::Ignore => self.reject(at, block),
+            };
         }
         if block.length == 0 || u64::from(block.length) > settings.max_request_length.0 {
             return self.close(at, CloseReason::BadRequest);
@@ -153,7 +153,7 @@ impl Engine {
             return self.close(at, CloseReason::BadRequest);
         }
         if self.facts[at].am_choking || self.queues[at].requests.len() >= settings.max_queue as usize {
-            return;
+            return self.reject(at, block);
         }
         if self.queues[at].requests.is_empty() && self.connections[at].in_flight == 0 {
             // Who asked for nothing for a while has saved nothing up.
@@ -186,10 +186,12 @@ impl Engine {
             begin: block.begin,
             length: block.length,
         });
+        self.reject(at, block);
     }
 
     pub(super) fn clear_queue(&mut self, at: usize) {
-        self.queues[at].requests.clear();
+        let forgotten = std::mem::take(&mut self.queues[at].requests);
+        forgotten.into_iter().for_each(|block| self.reject(at, block));
         self.connections[at].paid = 0;
         self.facts[at].queued = 0;
     }
@@ -362,7 +364,11 @@ impl Engine {
         connection.in_flight = connection.in_flight.saturating_sub(1);
         self.facts[at].unsent = self.facts[at].unsent.saturating_sub(length);
         if result.is_err() {
-            // There is no way to say "not now" in this protocol.
+            if self.connections[at].fast {
+                self.look_at_readiness(at);
+                return self.reject(at, block);
+            }
+            // There is no way to say "not now" without the fast extension.
             return self.close(at, CloseReason::Store);
         }
         connection.up.count(self.now, length);
