@@ -2,7 +2,8 @@
 //!
 //! Each part is an `impl Engine` in a file of its own: [`peers`](self) (who is connected), `requests` (what is
 //! asked of whom), `pieces` (what becomes of whole pieces), `uploads` (who gets the next block), `chokes`
-//! (rounds of the choke policy), `announces` (when trackers are asked), `guard` (who sent bad data), `fast` (the extension that says no).
+//! (rounds of the choke policy), `announces` (when trackers are asked), `guard` (who sent bad data), `fast` (the
+//! extension that says no), `shown` (what peers are told of our pieces).
 //! After each input, what became due because of it is done: interest, requests, a round, uploads.
 
 mod announces;
@@ -13,6 +14,7 @@ mod peers;
 mod pieces;
 mod plugged;
 mod requests;
+mod shown;
 mod uploads;
 
 use std::collections::VecDeque;
