@@ -80,9 +80,12 @@ fn help_and_version() {
 #[test]
 fn plug_ins_and_profiles_are_listed() {
     let list = succeeds(&["--list"]);
-    for part in
-        ["choke policy, [choke]:", "  tit-for-tat  serves", "(bt-policies 0.1.0)", "profiles: mainline, "]
-    {
+    for part in [
+        "choke policy, [choke]:",
+        "  tit-for-tat  serves",
+        "(bt-policies 0.1.0)",
+        "profiles: bittornado, mainline, ",
+    ] {
         assert!(list.contains(part), "{list}");
     }
     let data: Value = serde_json::from_str(&succeeds(&["--list", "--json"])).unwrap();
@@ -124,6 +127,9 @@ fn the_demo_ends_by_itself_with_verified_data() {
 fn the_demo_runs_through_any_profile() {
     for arguments in [
         &["--profile", "modern"][..],
+        &["--profile", "mainline-3.2"],
+        &["--profile", "mainline-4"],
+        &["--profile", "bittornado"],
         &["--profile", "memory"],
         &["--profile", "sequential"],
         &["--profile", "random-choker"],

@@ -87,6 +87,7 @@ pub enum Advertise {
     All,
     /// These, as far as we have them; and all that it was shown before. A request for any other closes it (SS-8).
     Only(PieceSet),
-    /// Close the connection: the peer is of no use to this policy.
+    /// Close the connection: the peer is of no use to this policy. When both of us have everything and something was
+    /// hidden from the peer, it is told of all pieces first, so that it does not come again (SS-9).
     Close,
 }

@@ -269,6 +269,15 @@ impl Pieces {
         }
     }
 
+    /// The open blocks of `piece`, lowest first.
+    pub fn open_blocks(&self, piece: PieceIndex) -> impl DoubleEndedIterator<Item = BlockRef> + '_ {
+        let blocks =
+            if self.is_open(piece) { self.piece_length(piece).div_ceil(self.block_length) } else { 0 };
+        let progress = self.progress.get(&piece);
+        let open = move |&at: &usize| progress.is_none_or(|progress| progress.blocks[at] == Block::Open);
+        (0..blocks as usize).filter(open).map(move |at| self.block_at(piece, at))
+    }
+
     /// Whether something of `piece` was asked for, and it is not had.
     pub fn has_progress(&self, piece: PieceIndex) -> bool {
         self.progress.contains_key(&piece)
@@ -611,8 +620,12 @@ mod tests {
     #[test]
     fn blocks_are_handed_out_lowest_first_and_a_lost_one_again() {
         let mut pieces = table(3, 3, 2);
+        let open = |pieces: &Pieces| pieces.open_blocks(PieceIndex(0)).collect::<Vec<_>>();
+        assert_eq!(open(&pieces), [block(0, 0, 2), block(0, 2, 1)]);
         assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 0, 2)));
+        assert_eq!(open(&pieces), [block(0, 2, 1)]);
         assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 2, 1)));
+        assert_eq!(open(&pieces), []);
         assert_eq!(pieces.request(PieceIndex(0), A, false), None);
         assert_eq!(pieces.open_bytes(), 0);
         assert!(pieces.release(block(0, 0, 2), A));

@@ -260,6 +260,7 @@ mod tests {
             Event::Unchoke { peer, dir, reason: Some("optimistic") },
             Event::Request { peer, dir, piece, begin, length },
             Event::Cancel { peer, dir, piece, begin, length },
+            Event::Reject { peer, dir, piece, begin, length },
             Event::Block { peer, dir, piece, begin, length },
             Event::DuplicateBlock { peer, piece, begin, length },
             Event::Have { peer, dir, piece: Some(piece), pieces: Some(7) },

@@ -242,6 +242,41 @@ fn connect(session: &Session, torrent: InfoHash) -> TcpStream {
     peer
 }
 
+/// BEP 6, where the profile rejects requests: offered to all, spoken with those that offer it too.
+#[test]
+fn the_fast_extension_is_spoken_where_both_ends_offer_it() {
+    const REJECT: &str = "[upload]\nchoked-request = 'reject'\n";
+    block_on(async {
+        let content = content("fast", &[3_000_000], 64 << 10);
+        let seeder = session("files", REJECT).await;
+        seed(&seeder, &content).await;
+        let whole = handshake::whole(content.metainfo.info_hash, PeerId(*b"-XX0000-abcdefghijkl"));
+        let (have_all, bitfield) = ([0, 0, 0, 1, 14], [0, 0, 0, 7, 5]);
+        for (offered, first) in [(true, have_all), (false, bitfield)] {
+            let mut ours = whole;
+            if offered {
+                handshake::offer_fast(&mut ours);
+            }
+            let mut peer = TcpStream::connect(seeder.local_address()).unwrap();
+            peer.set_read_timeout(Some(PATIENCE)).unwrap();
+            peer.write_all(&ours).unwrap();
+            let mut answer = [0; handshake::LENGTH + 5];
+            peer.read_exact(&mut answer).unwrap();
+            assert_eq!(answer[20..28], [0, 0, 0, 0, 0, 0, 0, 4]);
+            assert_eq!(answer[handshake::LENGTH..], first);
+        }
+        // A dialled peer, and one that does not know it.
+        for keys in [REJECT, ""] {
+            let (leecher, folder) = (session("files", keys).await, tempdir().unwrap());
+            let got = add(&leecher, &content, folder.path(), &[seeder.local_address()]).await;
+            complete(&got).await;
+            content.assert_in(folder.path());
+            leecher.stop().await;
+        }
+        seeder.stop().await;
+    });
+}
+
 /// Reads until the other end closes.
 fn closed(mut peer: TcpStream) {
     let mut rest = Vec::new();

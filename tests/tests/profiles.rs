@@ -63,7 +63,7 @@ fn tables() {
     refused(
         "[piece]\nuse = \"rarest-first\"\n",
         "",
-        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: rarest-first, sequential)",
+        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: bittornado, rarest-first, sequential)",
     );
     refused(
         "[storage]\nuse = \"memory\"\n",
@@ -98,7 +98,7 @@ fn plug_ins() {
     refused(
         "rarest-first",
         "fastest",
-        "p.toml:4:7: no piece policy is named `fastest` (this binary has: rarest-first (bt-policies 0.1.0), sequential (bt-policies 0.1.0))",
+        "p.toml:4:7: no piece policy is named `fastest` (this binary has: bittornado (bt-policies 0.1.0), rarest-first (bt-policies 0.1.0), sequential (bt-policies 0.1.0))",
     );
     refused(
         "use = \"memory\"",
@@ -216,7 +216,7 @@ fn keys_of_the_engine() {
     );
     refused_with(
         "[peers]\nbad-data = 'bann'",
-        "p.toml:10:12: unknown variant `bann`, expected `keep` or `ban`; did you mean `ban`?",
+        "p.toml:10:12: unknown variant `bann`, expected one of `keep`, `v39`, `bittornado`, `ban`; did you mean `ban`?",
     );
     refused_with(
         "[requests]\nblock-size = '256 KiB'",
@@ -230,6 +230,14 @@ fn keys_of_the_engine() {
     refused_with(
         "[requests]\nbacklog-mode = 'rate'\nmax-backlog = 4",
         "p.toml:11:15: `max-backlog` must not be below `backlog`, found 4 and 5",
+    );
+    refused_with(
+        "[requests]\nbacklog-slope = 1.5",
+        "p.toml:10:17: `backlog-slope` must be 0.0 to 1.0, found 1.5",
+    );
+    refused_with(
+        "[upload]\nunit-size = '17001 B'",
+        r#"p.toml:10:13: `unit-size` must be "1 B" to "17 kB", found "17001 B""#,
     );
     refused_with(
         "[upload]\nmax-request-length = '2 MiB'",
@@ -382,7 +390,19 @@ fn keys(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_shipped_profile_loads_and_prints_what_it_is() {
     let names: Vec<&str> = shipped("profile").iter().map(|one| one.name).collect();
-    assert_eq!(names, ["mainline", "memory", "modern", "random-choker", "sequential"]);
+    assert_eq!(
+        names,
+        [
+            "bittornado",
+            "mainline",
+            "mainline-3.2",
+            "mainline-4",
+            "memory",
+            "modern",
+            "random-choker",
+            "sequential"
+        ]
+    );
     for name in names {
         let profile = Profile::load(name, &[]).unwrap();
         assert_eq!(profile.name, name);
@@ -493,6 +513,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: mainline, memory, modern, random-choker, sequential)"
+         (this binary has: bittornado, mainline, mainline-3.2, mainline-4, memory, modern, random-choker, sequential)"
     );
 }

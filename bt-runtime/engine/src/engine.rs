@@ -2,16 +2,19 @@
 //!
 //! Each part is an `impl Engine` in a file of its own: [`peers`](self) (who is connected), `requests` (what is
 //! asked of whom), `pieces` (what becomes of whole pieces), `uploads` (who gets the next block), `chokes`
-//! (rounds of the choke policy), `announces` (when trackers are asked), `guard` (who sent bad data).
+//! (rounds of the choke policy), `announces` (when trackers are asked), `guard` (who sent bad data), `fast` (the
+//! extension that says no), `shown` (what peers are told of our pieces).
 //! After each input, what became due because of it is done: interest, requests, a round, uploads.
 
 mod announces;
 mod chokes;
+mod fast;
 mod guard;
 mod peers;
 mod pieces;
 mod plugged;
 mod requests;
+mod shown;
 mod uploads;
 
 use std::collections::VecDeque;
@@ -232,6 +235,7 @@ impl Engine {
         match input {
             Input::Wakeup => self.wake(),
             Input::Incoming { peer, address } => self.incoming(peer, address),
+            Input::Fast { peer } => self.agreed_on_fast(peer),
             Input::Handshake { peer, id } => self.handshake(peer, id),
             Input::Message { peer, message } => self.message(peer, message),
             Input::Block { peer, block, tag } => self.block(peer, block, tag),

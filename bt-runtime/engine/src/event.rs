@@ -42,6 +42,8 @@ pub enum Event {
     Request { peer: u32, dir: Dir, piece: u32, begin: u32, length: u32 },
     /// A request was taken back.
     Cancel { peer: u32, dir: Dir, piece: u32, begin: u32, length: u32 },
+    /// A request will not be answered (BEP 6).
+    Reject { peer: u32, dir: Dir, piece: u32, begin: u32, length: u32 },
     /// A block arrived that was asked for, or was sent.
     Block { peer: u32, dir: Dir, piece: u32, begin: u32, length: u32 },
     /// A block arrived that was not asked for, or no longer; it was dropped.

@@ -13,6 +13,14 @@ pub const START: usize = 48;
 
 const PROTOCOL: [u8; 20] = *b"\x13BitTorrent protocol";
 
+/// The place of the reserved bit of the fast extension (BEP 6).
+const FAST: (usize, u8) = (27, 0x04);
+
+/// Makes `handshake`, ours or the start of it, offer the fast extension (BEP 6).
+pub fn offer_fast(handshake: &mut [u8]) {
+    handshake[FAST.0] |= FAST.1;
+}
+
 /// Our handshake up to the info-hash: no extension is offered.
 pub fn start(info_hash: InfoHash) -> [u8; START] {
     let mut bytes = [0; START];
@@ -50,12 +58,18 @@ pub struct NotBitTorrent;
 pub struct Handshake {
     /// Whether the part up to the info-hash was read.
     started: bool,
+    fast: bool,
 }
 
 impl Handshake {
     /// A handshake of which nothing was read.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether the part that was read offers the fast extension (BEP 6).
+    pub fn offers_fast(&self) -> bool {
+        self.fast
     }
 
     /// Takes the next step at the front of `stream`: what was received and not taken yet. Answers with the
@@ -74,6 +88,7 @@ impl Handshake {
         }
         let Some(head) = stream.first_chunk::<START>() else { return Ok((Step::Need, 0)) };
         self.started = true;
+        self.fast = head[FAST.0] & FAST.1 != 0;
         let (mut reserved, mut hash) = ([0; 8], [0; 20]);
         reserved.copy_from_slice(&head[20..28]);
         hash.copy_from_slice(&head[28..]);
@@ -108,6 +123,17 @@ mod tests {
                 }
             }
             assert_eq!(steps, [Step::InfoHash(HASH, [0; 8]), Step::PeerId(ID)], "split {split}");
+        }
+    }
+
+    #[test]
+    fn the_fast_extension_is_a_bit() {
+        let mut bytes = whole(HASH, ID);
+        for offered in [false, true] {
+            let mut handshake = Handshake::new();
+            assert!(handshake.step(&bytes).is_ok());
+            assert_eq!(handshake.offers_fast(), offered);
+            offer_fast(&mut bytes);
         }
     }
 

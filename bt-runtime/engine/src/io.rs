@@ -31,6 +31,11 @@ pub enum Input {
         /// Where it comes from.
         address: SocketAddr,
     },
+    /// The handshakes of both ends offer the fast extension (BEP 6); comes before [`Handshake`](Self::Handshake).
+    Fast {
+        /// Whose.
+        peer: PeerKey,
+    },
     /// The peer's handshake is complete. Answered with [`Output::Accept`] or [`Output::Close`].
     Handshake {
         /// Whose.
@@ -244,6 +249,9 @@ pub enum CloseReason {
     /// The address sent bad data.
     #[error("banned for bad data")]
     Banned,
+    /// It sent a bad piece.
+    #[error("it sent bad data")]
+    BadData,
     /// It broke the protocol.
     #[error("protocol error: {0}")]
     Protocol(#[from] WireError),
@@ -285,6 +293,7 @@ impl CloseReason {
             Self::SameAddress => "same-address",
             Self::TooMany => "too-many",
             Self::Banned => "banned",
+            Self::BadData => "bad-data",
             Self::Protocol(_) => "protocol",
             Self::UninterestedRequest => "uninterested-request",
             Self::BadRequest => "bad-request",

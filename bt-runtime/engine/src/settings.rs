@@ -188,8 +188,14 @@ pub struct RequestSettings {
     pub backlog_mode: BacklogMode,
     /// With `rate`: how much of the peer's sending is kept under way (DL-20 has 4 s).
     pub backlog_time: Duration,
+    /// With `rate`: a backlog of more than so many grows more slowly (DL-20).
+    pub backlog_knee: Limit<u32>,
+    /// With `rate`: a backlog over `backlog-knee` is multiplied by this, and is not less than it (DL-20).
+    pub backlog_slope: f64,
     /// With `rate`: the most requests under way with one peer.
-    pub max_backlog: u32,
+    pub max_backlog: Limit<u32>,
+    /// Whether endgame keeps to the backlog too; 3.0 to 3.2 asked every peer for every missing block (DL-14).
+    pub endgame_respects_backlog: bool,
     /// A peer that sent no block for so long is snubbing us (CH-13).
     pub snub_time: Duration,
     /// Whether requests of a snubbing peer are given to others (CH-14).
@@ -206,7 +212,8 @@ pub struct RequestSettings {
 pub enum BacklogMode {
     /// Always `backlog`.
     Fixed,
-    /// `backlog` and what the peer sends in `backlog-time`, at most `max-backlog` (after DL-20).
+    /// `backlog` and what the peer sends in `backlog-time`, fewer beyond `backlog-knee`, at most `max-backlog`
+    /// (DL-20).
     Rate,
 }
 
@@ -217,7 +224,10 @@ impl Default for RequestSettings {
             backlog: 5,
             backlog_mode: BacklogMode::Fixed,
             backlog_time: Duration::secs(4),
-            max_backlog: 250,
+            backlog_knee: Limit::At(50),
+            backlog_slope: 0.075,
+            max_backlog: Limit::At(250),
+            endgame_respects_backlog: true,
             snub_time: Duration::secs(30),
             snub_releases_requests: false,
             drop_seeds_when_complete: true,
@@ -240,8 +250,12 @@ pub struct UploadSettings {
     pub in_flight: u32,
     /// How the limit on upload is kept.
     pub limiter: Limiter,
+    /// With `unit`: how much a peer may send before it is the next one's turn (CN-18).
+    pub unit_size: Size,
     /// What a request of an uninterested peer does (UP-4).
     pub uninterested_request: UninterestedRequest,
+    /// What a request of a peer that we do not serve does.
+    pub choked_request: ChokedRequest,
 }
 
 /// How the limit on upload is kept.
@@ -253,6 +267,8 @@ pub enum Limiter {
     Suspend,
     /// Credit grows at the limit, each block spends some; peers take turns by their shares.
     Bucket,
+    /// Peers pay for their blocks in units of `unit-size`, in turns; a block goes out when it is paid for (CN-18).
+    Unit,
 }
 
 /// What a request of a peer that said that it wants nothing does.
@@ -265,6 +281,16 @@ pub enum UninterestedRequest {
     Ignore,
 }
 
+/// What a request of a peer that we do not serve does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChokedRequest {
+    /// It is dropped in silence (UP-4).
+    Ignore,
+    /// It is rejected, where the peer knows the fast extension (BEP 6), which our handshake offers then.
+    Reject,
+}
+
 impl Default for UploadSettings {
     fn default() -> Self {
         Self {
@@ -272,7 +298,9 @@ impl Default for UploadSettings {
             max_request_length: Size::kib(128),
             in_flight: 1,
             limiter: Limiter::Suspend,
+            unit_size: Size(1380),
             uninterested_request: UninterestedRequest::Close,
+            choked_request: ChokedRequest::Ignore,
         }
     }
 }
@@ -311,6 +339,12 @@ pub struct PeerSettings {
 pub enum BadData {
     /// Nothing (DL-19).
     Keep,
+    /// As 3.9.1: it is closed; with three bad pieces or more, and more than one for thirty good ones, its IP address
+    /// is banned (DL-22).
+    V39,
+    /// As BitTornado: the same, but the first bad piece is forgiven, nobody is closed while there are two peers or
+    /// fewer, and nothing is done once more than ten IP addresses sent bad data (DL-22).
+    Bittornado,
     /// It is closed, and its IP address is neither dialled nor let in again in this run (after DL-22).
     Ban,
 }

@@ -1,4 +1,4 @@
-//! Peer messages on the wire (BEP 3): a decoder that takes the stream in any split, and the encoder.
+//! Peer messages on the wire (BEP 3, and BEP 6 where both ends offer it): a decoder that takes the stream in any split, and the encoder.
 //!
 //! The decoder never holds payload: of a `piece` message it takes the header, tells the driver how many of
 //! the bytes that follow belong to the block, and so lets it keep them where the socket put them.
@@ -27,6 +27,16 @@ pub enum Message {
     Request(BlockRef),
     /// The sender no longer wants this block.
     Cancel(BlockRef),
+    /// Fast extension: the sender would send this piece cheaply.
+    Suggest(PieceIndex),
+    /// Fast extension, in place of a bitfield: the sender has every piece.
+    HaveAll,
+    /// Fast extension, in place of a bitfield: the sender has nothing.
+    HaveNone,
+    /// Fast extension: the sender will not answer this request.
+    Reject(BlockRef),
+    /// Fast extension: the sender answers requests for this piece although it chokes us.
+    AllowedFast(PieceIndex),
 }
 
 const CHOKE: u8 = 0;
@@ -38,6 +48,11 @@ const BITFIELD: u8 = 5;
 const REQUEST: u8 = 6;
 const PIECE: u8 = 7;
 const CANCEL: u8 = 8;
+const SUGGEST: u8 = 13;
+const HAVE_ALL: u8 = 14;
+const HAVE_NONE: u8 = 15;
+const REJECT: u8 = 16;
+const ALLOWED_FAST: u8 = 17;
 
 /// Bytes of a `piece` message before its payload: length prefix, type, index, begin.
 pub const PIECE_HEADER: usize = 13;
@@ -114,13 +129,47 @@ pub struct Decoder {
     /// Whether a message came already (keep-alives do not count, CN-5).
     begun: bool,
     late_bitfields: bool,
+    fast: Fast,
+}
+
+/// Whether the messages of the fast extension (BEP 6) are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fast {
+    /// We do not offer it.
+    Unknown,
+    /// We offer it; the peer has not so far.
+    Offered,
+    /// Both ends do.
+    Agreed,
 }
 
 impl Decoder {
     /// A decoder for a torrent of `pieces` pieces, of which blocks of at most `block_length` bytes are
     /// asked for; a message of more than `max_message` bytes is an error.
     pub fn new(pieces: u32, block_length: u32, max_message: u32) -> Self {
-        Self { pieces, block_length, max_message, payload: 0, begun: false, late_bitfields: false }
+        Self {
+            pieces,
+            block_length,
+            max_message,
+            payload: 0,
+            begun: false,
+            late_bitfields: false,
+            fast: Fast::Unknown,
+        }
+    }
+
+    /// For a connection on which our handshake offers the fast extension.
+    pub fn offering_fast(self) -> Self {
+        Self { fast: Fast::Offered, ..self }
+    }
+
+    /// The peer's handshake offers the fast extension; says whether ours does too, so that its messages are known
+    /// from now on.
+    pub fn is_offered_fast(&mut self) -> bool {
+        if self.fast == Fast::Offered {
+            self.fast = Fast::Agreed;
+        }
+        self.fast == Fast::Agreed
     }
 
     /// Takes a bitfield that is not the first message for what it is, where 3.4.2 closes (CN-5): aria2 sends one in
@@ -160,13 +209,23 @@ impl Decoder {
             INTERESTED => Message::Interested,
             NOT_INTERESTED => Message::NotInterested,
             HAVE => Message::Have(self.piece(word(body, 0))?),
-            BITFIELD if self.begun && !self.late_bitfields => return Err(WireError::LateBitfield),
+            BITFIELD | HAVE_ALL | HAVE_NONE if self.begun && !self.late_bitfields => {
+                return Err(WireError::LateBitfield);
+            }
             BITFIELD => Message::Bitfield(PieceSet::from_bitfield(self.pieces, body)?),
-            REQUEST | CANCEL => {
+            REQUEST | CANCEL | REJECT => {
                 let piece = self.piece(word(body, 0))?;
                 let block = BlockRef { piece, begin: word(body, 4), length: word(body, 8) };
-                if kind == REQUEST { Message::Request(block) } else { Message::Cancel(block) }
+                match kind {
+                    REQUEST => Message::Request(block),
+                    CANCEL => Message::Cancel(block),
+                    _ => Message::Reject(block),
+                }
             }
+            SUGGEST => Message::Suggest(self.piece(word(body, 0))?),
+            ALLOWED_FAST => Message::AllowedFast(self.piece(word(body, 0))?),
+            HAVE_ALL => Message::HaveAll,
+            HAVE_NONE => Message::HaveNone,
             _ => return Err(WireError::UnknownType(kind)),
         };
         self.begun = true;
@@ -184,6 +243,9 @@ impl Decoder {
             BITFIELD => length as usize == 1 + (self.pieces as usize).div_ceil(8),
             REQUEST | CANCEL => length == 13,
             PIECE => length >= 10,
+            HAVE_ALL | HAVE_NONE if self.fast == Fast::Agreed => length == 1,
+            SUGGEST | ALLOWED_FAST if self.fast == Fast::Agreed => length == 5,
+            REJECT if self.fast == Fast::Agreed => length == 13,
             _ => return Err(WireError::UnknownType(kind)),
         };
         if fits { Ok(()) } else { Err(WireError::WrongLength { kind, length }) }
@@ -225,6 +287,11 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
         Message::Have(piece) => put(HAVE, &[piece.0]),
         Message::Request(block) => put(REQUEST, &span(block)),
         Message::Cancel(block) => put(CANCEL, &span(block)),
+        Message::Suggest(piece) => put(SUGGEST, &[piece.0]),
+        Message::HaveAll => put(HAVE_ALL, &[]),
+        Message::HaveNone => put(HAVE_NONE, &[]),
+        Message::Reject(block) => put(REJECT, &span(block)),
+        Message::AllowedFast(piece) => put(ALLOWED_FAST, &[piece.0]),
         Message::Bitfield(pieces) => {
             let bits = pieces.to_bitfield();
             out.extend((1 + bits.len() as u32).to_be_bytes());
@@ -245,147 +312,4 @@ pub fn piece_header(block: BlockRef) -> [u8; PIECE_HEADER] {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const PIECES: u32 = 20;
-
-    fn decoder() -> Decoder {
-        Decoder::new(PIECES, 64, 1 << 23)
-    }
-
-    /// What a stream says, however it was split: messages, and blocks with their bytes.
-    #[derive(Debug, PartialEq)]
-    enum Said {
-        Message(Message),
-        Block(BlockRef, Vec<u8>),
-        Wrong(WireError),
-    }
-
-    fn decode(chunks: &[&[u8]]) -> Vec<Said> {
-        let mut decoder = decoder();
-        let (mut buffer, mut said) = (Vec::new(), Vec::new());
-        for chunk in chunks {
-            buffer.extend_from_slice(chunk);
-            loop {
-                match decoder.step(&buffer) {
-                    Ok(Step::Need(bytes)) => {
-                        assert!(bytes > buffer.len(), "asked for what is there");
-                        break;
-                    }
-                    Ok(Step::Message(message, used)) => {
-                        said.push(Said::Message(message));
-                        buffer.drain(..used);
-                    }
-                    Ok(Step::Block { block, used, .. }) => {
-                        said.push(Said::Block(block, Vec::new()));
-                        buffer.drain(..used);
-                    }
-                    Ok(Step::Payload { used, .. }) => {
-                        let Some(Said::Block(_, bytes)) = said.last_mut() else { panic!("payload of what?") };
-                        bytes.extend(buffer.drain(..used));
-                    }
-                    Err(error) => {
-                        said.push(Said::Wrong(error));
-                        return said;
-                    }
-                }
-            }
-        }
-        said
-    }
-
-    fn wrong(bytes: &[u8]) -> WireError {
-        match decode(&[bytes]).pop() {
-            Some(Said::Wrong(error)) => error,
-            other => panic!("{bytes:?} gave {other:?}"),
-        }
-    }
-
-    /// Cases 119, 120 and 129 of the original's tests (CN-5 to CN-9, EN-14).
-    #[test]
-    fn messages_that_break_the_rules_are_errors() {
-        let (have, request) = ([0, 0, 0, 5, 4, 0, 0, 0, 20], [0, 0, 0, 13, 6, 0, 0, 0, 20, 0, 0, 0, 0]);
-        assert_eq!(wrong(&have), WireError::NoSuchPiece(20));
-        assert_eq!(wrong(&[&request[..], &[0; 4]].concat()), WireError::NoSuchPiece(20));
-        let piece = [0, 0, 0, 10, 7, 0, 0, 0, 20, 0, 0, 0, 0, 9];
-        assert_eq!(wrong(&piece), WireError::NoSuchPiece(20));
-        assert_eq!(wrong(&[0, 0, 0, 2, 0, 0]), WireError::WrongLength { kind: 0, length: 2 });
-        assert_eq!(wrong(&[0, 0, 0, 9, 7]), WireError::WrongLength { kind: 7, length: 9 });
-        assert_eq!(wrong(&[0, 0, 0, 1, 9]), WireError::UnknownType(9));
-        assert_eq!(wrong(&[0, 0, 0, 1, 20]), WireError::UnknownType(20));
-        let limit = 1 << 23;
-        assert_eq!(wrong(&[0, 0x80, 0, 1, 7]), WireError::TooLong { length: limit + 1, limit });
-        assert_eq!(wrong(&[0xff; 5]), WireError::TooLong { length: u32::MAX, limit });
-        // A bitfield after another message; one after a keep-alive is fine.
-        let bitfield = [0, 0, 0, 4, 5, 0xff, 0xff, 0xf0];
-        assert_eq!(wrong(&[&[0, 0, 0, 1, 1][..], &bitfield].concat()), WireError::LateBitfield);
-        assert_eq!(wrong(&[bitfield, bitfield].concat()), WireError::LateBitfield);
-        assert_eq!(decode(&[&[0; 4], &bitfield]).len(), 2);
-        assert_eq!(wrong(&[0, 0, 0, 3, 5, 0, 0]), WireError::WrongLength { kind: 5, length: 3 });
-        assert_eq!(wrong(&[0, 0, 0, 4, 5, 0, 0, 1]), WireError::Bitfield(BitfieldError::SpareBits));
-    }
-
-    #[test]
-    fn a_block_that_nobody_asks_for_is_told_apart() {
-        let mut decoder = decoder();
-        let header = piece_header(BlockRef { piece: PieceIndex(1), begin: 0, length: 65 });
-        assert!(matches!(decoder.step(&header), Ok(Step::Block { wanted: false, .. })));
-    }
-
-    fn message() -> impl Strategy<Value = Message> {
-        let piece = (0..PIECES).prop_map(PieceIndex);
-        let block = (piece.clone(), any::<u32>(), any::<u32>()).prop_map(|(piece, begin, length)| BlockRef {
-            piece,
-            begin,
-            length,
-        });
-        prop_oneof![
-            Just(Message::KeepAlive),
-            Just(Message::Choke),
-            Just(Message::Unchoke),
-            Just(Message::Interested),
-            Just(Message::NotInterested),
-            piece.prop_map(Message::Have),
-            block.clone().prop_map(Message::Request),
-            block.prop_map(Message::Cancel),
-        ]
-    }
-
-    proptest! {
-        /// Case 125: the same events from any split.
-        #[test]
-        fn any_split_of_the_stream_says_the_same(
-            bits in any::<u32>(),
-            messages in prop::collection::vec(message(), 0..20),
-            payload in prop::collection::vec(any::<u8>(), 1..64),
-            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
-        ) {
-            let mut have = PieceSet::new(PIECES);
-            (0..PIECES).filter(|i| bits >> i & 1 == 1).for_each(|i| { have.insert(PieceIndex(i)); });
-            let mut stream = Vec::new();
-            let block = BlockRef { piece: PieceIndex(3), begin: 16, length: payload.len() as u32 };
-            let mut expected = vec![Said::Message(Message::Bitfield(have.clone()))];
-            encode(&Message::Bitfield(have), &mut stream);
-            stream.extend(piece_header(block));
-            stream.extend(&payload);
-            expected.push(Said::Block(block, payload));
-            for message in messages {
-                encode(&message, &mut stream);
-                expected.push(Said::Message(message));
-            }
-            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
-            ends.extend([0, stream.len()]);
-            ends.sort_unstable();
-            let chunks: Vec<&[u8]> = ends.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(decode(&chunks), expected);
-        }
-
-        #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            decode(&[&bytes]);
-        }
-    }
-}
+mod tests;

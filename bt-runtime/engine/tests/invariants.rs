@@ -16,7 +16,7 @@ use bt_api::{
     AnnounceReply, BlockRef, Instant, PeerAddress, PeerId, PeerKey, PieceHash, PieceIndex, PieceSet,
     StorageError, StorageErrorKind, TrackerError, TrackerErrorKind,
 };
-use bt_engine::settings::{BacklogMode, BadData, Limiter, UninterestedRequest};
+use bt_engine::settings::{BacklogMode, BadData, ChokedRequest, Limiter, UninterestedRequest};
 use bt_engine::wire::Message;
 use bt_engine::{CloseReason, Engine, Input, Output, Settings, Tag, Verdict};
 use proptest::prelude::*;
@@ -49,6 +49,7 @@ enum Step {
     Ask(Index, Index),
     /// A block: an answer to one of our requests of that peer, when there is one.
     Answer(Index, Index),
+    Refuse(Index, Index),
     Block(Index, BlockRef),
     Alive(Index),
     Closed(Index),
@@ -109,6 +110,11 @@ fn messages() -> impl Strategy<Value = Message> {
         1 => bitfield(PIECES + 1),
         6 => blocks().prop_map(Message::Request),
         2 => blocks().prop_map(Message::Cancel),
+        1 => Just(Message::HaveAll),
+        1 => Just(Message::HaveNone),
+        1 => (0..PIECES + 1).prop_map(|piece| Message::Suggest(PieceIndex(piece))),
+        2 => (0..PIECES + 1).prop_map(|piece| Message::AllowedFast(PieceIndex(piece))),
+        1 => blocks().prop_map(Message::Reject),
     ]
 }
 
@@ -121,6 +127,7 @@ fn steps() -> impl Strategy<Value = Step> {
         24 => (which(), messages()).prop_map(|(peer, message)| Step::Say(peer, message)),
         12 => (which(), which()).prop_map(|(peer, which)| Step::Ask(peer, which)),
         24 => (which(), which()).prop_map(|(peer, which)| Step::Answer(peer, which)),
+        2 => (which(), which()).prop_map(|(peer, request)| Step::Refuse(peer, request)),
         2 => (which(), blocks()).prop_map(|(peer, block)| Step::Block(peer, block)),
         1 => which().prop_map(Step::Alive),
         1 => which().prop_map(Step::Closed),
@@ -139,23 +146,29 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let choices = (any::<[bool; 8]>(), 1..4_u32, 1..3_u32);
-    choices.prop_map(|([bucket, rate, ban, one, release, ignore, keep, limit], backlog, in_flight)| {
+    let bad_data = vec![BadData::Keep, BadData::V39, BadData::Bittornado, BadData::Ban];
+    let limiters = vec![Limiter::Suspend, Limiter::Bucket, Limiter::Unit];
+    let picks = (prop::sample::select(bad_data), prop::sample::select(limiters));
+    let choices = (any::<[bool; 8]>(), picks, 1..4_u32, 1..3_u32);
+    choices.prop_map(|(switches, (bad_data, limiter), backlog, in_flight)| {
+        let [rate, one, release, ignore, keep, limit, bounded, reject] = switches;
         let mut settings = Settings::default();
         settings.peers.max_connections = 6;
         settings.peers.max_initiate = 4;
         settings.peers.max_spares = 2;
         settings.peers.one_per_address = one;
-        settings.peers.bad_data = if ban { BadData::Ban } else { BadData::Keep };
+        settings.peers.bad_data = bad_data;
         settings.requests.backlog = backlog;
-        settings.requests.max_backlog = backlog + 3;
+        settings.requests.max_backlog = Limit::At(backlog + 3);
         settings.requests.backlog_mode = if rate { BacklogMode::Rate } else { BacklogMode::Fixed };
+        settings.requests.endgame_respects_backlog = bounded;
         settings.requests.snub_time = config::Duration::secs(2);
         settings.requests.snub_releases_requests = release;
         settings.requests.drop_seeds_when_complete = !keep;
         settings.upload.max_queue = 3;
         settings.upload.in_flight = in_flight;
-        settings.upload.limiter = if bucket { Limiter::Bucket } else { Limiter::Suspend };
+        settings.upload.limiter = limiter;
+        settings.upload.choked_request = if reject { ChokedRequest::Reject } else { ChokedRequest::Ignore };
         if ignore {
             settings.upload.uninterested_request = UninterestedRequest::Ignore;
         }
@@ -262,6 +275,13 @@ impl Run {
         self.feed(Input::Finished { piece, result });
     }
 
+    /// Every other peer knows the fast extension.
+    fn offer_fast(&mut self, peer: PeerKey, number: u8) {
+        if number.is_multiple_of(2) {
+            self.feed(Input::Fast { peer });
+        }
+    }
+
     fn take(&mut self, step: Step) {
         match step {
             Step::Incoming { number, handshake } => {
@@ -270,6 +290,7 @@ impl Run {
                 let address = SocketAddr::from(([10, 1, 0, number], 6881));
                 self.feed(Input::Incoming { peer, address });
                 if handshake {
+                    self.offer_fast(peer, number);
                     self.feed(Input::Handshake { peer, id: id(number) });
                 }
             }
@@ -281,7 +302,16 @@ impl Run {
             Step::Handshake(which, number) => {
                 let dialling = &self.mirror.dialling;
                 let peer = if dialling.is_empty() { self.peer(which) } else { *which.get(dialling) };
+                self.offer_fast(peer, number);
                 self.feed(Input::Handshake { peer, id: id(number) });
+            }
+            Step::Refuse(which, request) => {
+                let peer = self.peer(which);
+                let asked = self.mirror.asked_of(peer);
+                if !asked.is_empty() {
+                    let message = Message::Reject(*request.get(asked));
+                    self.feed(Input::Message { peer, message });
+                }
             }
             Step::Say(which, message) => self.feed(Input::Message { peer: self.peer(which), message }),
             Step::Ask(which, block) => {

@@ -1,4 +1,5 @@
-//! What the original client does, case by case: the numbers are those of the behaviour sheet's test list.
+//! What the original client does, case by case: the numbers are those of the behaviour sheet's test list. And what
+//! profiles of its other releases do.
 //!
 //! Cases of the codec, the handshake's bytes, the policies, metainfo and storage are tested where those are.
 
@@ -10,6 +11,14 @@ mod announces;
 mod connections;
 #[path = "mainline/downloader.rs"]
 mod downloader;
+#[path = "mainline/fast.rs"]
+mod fast;
+#[path = "mainline/guard.rs"]
+mod guard;
+#[path = "mainline/limiter.rs"]
+mod limiter;
+#[path = "mainline/super_seed.rs"]
+mod super_seed;
 #[path = "mainline/trackers_for_a_day.rs"]
 mod trackers_for_a_day;
 #[path = "mainline/upload_limit.rs"]

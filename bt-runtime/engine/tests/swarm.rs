@@ -4,7 +4,7 @@ mod common;
 
 use bt_api::{Instant, PieceSet};
 use bt_engine::Event;
-use bt_engine::settings::BadData;
+use bt_engine::settings::{BadData, ChokedRequest};
 use common::{Network, Node};
 
 const HOUR: Instant = Instant::from_secs(3600);
@@ -27,6 +27,26 @@ fn a_swarm_completes() {
     assert!(said(|event| matches!(event, Event::Endgame { .. })));
 }
 
+/// BEP 6: requests outlive a choke until they are rejected.
+#[test]
+fn a_swarm_with_the_fast_extension_completes() {
+    let node = |have| {
+        let mut node = Node::new(have);
+        node.settings.upload.choked_request = ChokedRequest::Reject;
+        node
+    };
+    let mut nodes = vec![node(PieceSet::full(40))];
+    nodes.extend((0..10).map(|_| node(PieceSet::new(40))));
+    let mut network = Network::new(40, 8, 1, true, nodes);
+    assert!(network.run_until_complete(HOUR), "{:?}", network.nodes[1].engine.status(network.now));
+    let mut rejects = 0;
+    for node in &mut network.nodes {
+        assert_eq!(node.engine.policy_violations(), 0);
+        rejects += node.events.iter().filter(|(_, event)| matches!(event, Event::Reject { .. })).count();
+    }
+    assert!(rejects > 0, "nobody was choked with requests under way");
+}
+
 /// `examples/trace.rs` prints such a trace; `.ci/run` compares those of debug and release.
 #[test]
 fn the_trace_of_a_run_is_always_the_same() {
@@ -45,9 +65,8 @@ fn the_trace_of_a_run_is_always_the_same() {
 #[test]
 fn a_poisoner_is_found_and_named_and_the_download_completes() {
     // Of a piece of 128 blocks, somebody who answers a third of all requests sends some in nearly every try.
-    for (bad_data, pieces, blocks) in
-        [(BadData::Keep, 30, 4), (BadData::Ban, 30, 4), (BadData::Keep, 6, 128), (BadData::Ban, 6, 128)]
-    {
+    let rules = [BadData::Keep, BadData::V39, BadData::Bittornado, BadData::Ban];
+    for (bad_data, pieces, blocks) in rules.into_iter().flat_map(|rule| [(rule, 30, 4), (rule, 6, 128)]) {
         let mut nodes: Vec<Node> = (0..2).map(|_| Node::new(PieceSet::full(pieces))).collect();
         nodes.push(Node { poison: |_| true, ..Node::new(PieceSet::full(pieces)) });
         let mut leecher = Node::new(PieceSet::new(pieces));
@@ -61,7 +80,11 @@ fn a_poisoner_is_found_and_named_and_the_download_completes() {
             .iter()
             .filter_map(|(_, event)| match event {
                 Event::BadData { addr, banned, .. } => {
-                    assert_eq!(*banned, bad_data == BadData::Ban);
+                    match bad_data {
+                        BadData::Keep => assert!(!banned),
+                        BadData::Ban => assert!(banned),
+                        _ => {}
+                    }
                     Some(addr.ip().to_string())
                 }
                 _ => None,

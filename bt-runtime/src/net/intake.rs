@@ -22,6 +22,8 @@ const SHORT_REST: usize = 1 << 10;
 /// What came from a peer.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Got {
+    /// Both handshakes offer the fast extension.
+    Fast,
     /// Its handshake is complete.
     Handshake(PeerId),
     /// A message.
@@ -150,6 +152,9 @@ impl Intake {
                     }
                     HandshakeStep::InfoHash(..) => {}
                     HandshakeStep::PeerId(id) => {
+                        if handshake.offers_fast() && self.decoder.is_offered_fast() {
+                            found.push(Found::Got(Got::Fast));
+                        }
                         self.handshake = None;
                         found.push(Found::Got(Got::Handshake(id)));
                     }

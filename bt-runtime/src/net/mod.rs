@@ -45,7 +45,7 @@ use async_channel::{Receiver, Sender};
 use async_std::task::{self, JoinHandle};
 use bt_api::{Announce, InfoHash, PeerId};
 use bt_engine::metainfo::Metainfo;
-use bt_engine::settings::LateBitfield;
+use bt_engine::settings::{ChokedRequest, LateBitfield};
 use bt_engine::wire::Decoder;
 use bt_engine::{Engine, EngineSetup, Settings};
 use futures::FutureExt;
@@ -368,6 +368,10 @@ impl Task {
         let decoder = match shared.settings.peers.late_bitfield {
             LateBitfield::Take => decoder.taking_late_bitfields(),
             LateBitfield::Close => decoder,
+        };
+        let decoder = match settings.upload.choked_request {
+            ChokedRequest::Reject => decoder.offering_fast(),
+            ChokedRequest::Ignore => decoder,
         };
         shared.pool.when_short({
             let notes = notes.clone();

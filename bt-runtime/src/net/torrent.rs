@@ -21,6 +21,7 @@ use bt_api::{
 };
 use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
+use bt_engine::settings::ChokedRequest;
 use bt_engine::wire::Decoder;
 use bt_engine::{CloseReason, Engine, Input, Output, Tag};
 use futures::FutureExt;
@@ -292,6 +293,7 @@ impl Running {
                             Input::Block { peer, block, tag: Tag(self.next_tag) }
                         }
                         Got::Message(message) => Input::Message { peer, message },
+                        Got::Fast => Input::Fast { peer },
                         Got::Handshake(id) => Input::Handshake { peer, id },
                         Got::Alive => Input::Alive { peer },
                     };
@@ -426,8 +428,7 @@ impl Running {
     }
 
     fn connect(&mut self, peer: PeerKey, address: SocketAddr, delay_id: bool) {
-        let (info_hash, id) = (self.ready.torrent.info_hash, self.setup.peer_id);
-        let whole = handshake::whole(info_hash, id);
+        let whole = self.own_handshake();
         let first = if delay_id { &whole[..handshake::START] } else { &whole[..] };
         let outbox = self.link(peer, first, delay_id);
         self.spawn(peer, outbox, Start::Dial(address));
@@ -436,13 +437,21 @@ impl Running {
     fn incoming(&mut self, now: Instant, address: SocketAddr, start: Start) {
         let peer = self.setup.engine.new_peer();
         // All of our handshake goes out before the peer's id is read (EN-6), unless the engine refuses.
-        let whole = handshake::whole(self.ready.torrent.info_hash, self.setup.peer_id);
+        let whole = self.own_handshake();
         let outbox = self.link(peer, &whole, false);
         self.setup.engine.handle(now, Input::Incoming { peer, address });
         self.drain(now);
         if self.links.contains_key(&peer) {
             self.spawn(peer, outbox, start);
         }
+    }
+
+    fn own_handshake(&self) -> [u8; handshake::LENGTH] {
+        let mut whole = handshake::whole(self.ready.torrent.info_hash, self.setup.peer_id);
+        if self.setup.shared.settings.upload.choked_request == ChokedRequest::Reject {
+            handshake::offer_fast(&mut whole);
+        }
+        whole
     }
 
     fn link(&mut self, peer: PeerKey, first: &[u8], owes_id: bool) -> Arc<Outbox> {

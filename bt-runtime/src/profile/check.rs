@@ -13,6 +13,8 @@ const SHORTEST_INTERVAL: Duration = Duration::millis(1);
 const LARGEST_BLOCK: Size = Size::kib(128);
 /// Longer blocks than any client asks for would only bind memory.
 const LARGEST_REQUEST: Size = Size::mib(1);
+/// What one turn of the `unit` limiter ever was (CN-18).
+const LARGEST_UNIT: Size = Size(17_000);
 /// A few pieces in the making and a few uploads need this much.
 const LEAST_MEMORY: Size = Size::mib(8);
 /// The bitfield of a torrent of 2^21 pieces, the most that are taken, with its header.
@@ -58,6 +60,7 @@ pub(super) fn first_problem(settings: &Settings) -> Option<Problem> {
     let sizes = [
         ("requests", "block-size", requests.block_size, Size(1), LARGEST_BLOCK),
         ("upload", "max-request-length", upload.max_request_length, Size(1), LARGEST_REQUEST),
+        ("upload", "unit-size", upload.unit_size, Size(1), LARGEST_UNIT),
         ("net", "max-message-length", net.max_message_length, LEAST_MESSAGE, LARGEST_MESSAGE),
     ];
     let addresses = [("announce", "ip", &announce.ip), ("net", "bind", &net.bind)];
@@ -102,6 +105,9 @@ pub(super) fn first_problem(settings: &Settings) -> Option<Problem> {
     if !factor.is_finite() || factor <= 0.0 {
         refuse("announce", "last-reset-factor", &factor, "a number above 0");
     }
+    if !(0.0..=1.0).contains(&requests.backlog_slope) {
+        refuse("requests", "backlog-slope", &requests.backlog_slope, "0.0 to 1.0");
+    }
     if net.memory < LEAST_MEMORY {
         refuse("net", "memory", &quoted(net.memory), &format!("at least \"{LEAST_MEMORY}\""));
     }
@@ -110,8 +116,11 @@ pub(super) fn first_problem(settings: &Settings) -> Option<Problem> {
         let message = format!("`min-port` must not be above `max-port`, found {least} and {most}");
         problems.push(Problem { table: "net", keys: vec!["min-port", "max-port"], message });
     }
-    if requests.backlog_mode == BacklogMode::Rate && requests.max_backlog < requests.backlog {
-        let (most, least) = (requests.max_backlog, requests.backlog);
+    if let Limit::At(most) = requests.max_backlog
+        && requests.backlog_mode == BacklogMode::Rate
+        && most < requests.backlog
+    {
+        let least = requests.backlog;
         let message = format!("`max-backlog` must not be below `backlog`, found {most} and {least}");
         problems.push(Problem { table: "requests", keys: vec!["max-backlog", "backlog"], message });
     }

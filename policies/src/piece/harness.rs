@@ -82,6 +82,19 @@ impl<P: PiecePolicy> Client<P> {
         self.pieces.complete(PieceIndex(piece));
     }
 
+    /// All blocks of `piece` came, but its hash is wrong.
+    pub(crate) fn fail(&mut self, piece: u32) {
+        self.pieces.restart(PieceIndex(piece));
+        self.event(PieceEvent::Failed(PieceIndex(piece)));
+    }
+
+    /// The block of `piece` at this place.
+    pub(crate) fn block(&self, piece: u32, at: u32) -> BlockRef {
+        let begin = at * BLOCK;
+        let piece = PieceIndex(piece);
+        BlockRef { piece, begin, length: BLOCK.min(self.pieces.piece_length(piece) - begin) }
+    }
+
     /// Asks `peer` for the lowest open block of `piece`, whatever the policy thinks.
     pub(crate) fn start(&mut self, peer: PeerKey, piece: u32) {
         let from_seed = self.peer(peer).is_seed();
@@ -132,7 +145,7 @@ impl<P: PiecePolicy> Client<P> {
     }
 
     /// Asks `peer` for what the policy wants; says what that was.
-    fn ask(&mut self, peer: PeerKey) -> Option<BlockRef> {
+    pub(crate) fn ask(&mut self, peer: PeerKey) -> Option<BlockRef> {
         let from_seed = self.peer(peer).is_seed();
         let block = match self.pick_of(peer, None) {
             Pick::Piece(piece) => self.pieces.request(piece, peer, from_seed).expect("checked"),
@@ -155,13 +168,12 @@ impl<P: PiecePolicy> Client<P> {
                 self.pieces.complete(block.piece);
                 self.event(PieceEvent::Completed(block.piece));
             } else {
-                self.pieces.restart(block.piece);
-                self.event(PieceEvent::Failed(block.piece));
+                self.fail(block.piece.0);
             }
         }
     }
 
-    fn event(&mut self, event: PieceEvent) {
+    pub(crate) fn event(&mut self, event: PieceEvent) {
         let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.peers), self.endgame);
         self.policy.notice(Instant::ZERO, event, &view, &mut self.policy_rng);
         self.endgame();

@@ -2,6 +2,7 @@
 //!
 //! | name | asks for | file |
 //! | --- | --- | --- |
+//! | `bittornado` | common pieces while young, then the rarest: BitTornado 0.3.18 | [`bittornado`] |
 //! | `rarest-first` | begun pieces, then those that fewest peers have: BitTorrent 3.4.2 | [`rarest_first`] |
 //! | `sequential` | the pieces in their order, from the playhead on | [`sequential`] |
 //!
@@ -10,10 +11,13 @@
 //! its-name` its keys. What the trait asks of it stands in the [guide](bt_api::guide::picker); `harness.rs`
 //! drives it in tests and holds every answer against the trait's promises.
 
+pub mod bittornado;
 pub mod rarest_first;
 pub mod sequential;
 
 mod endgame;
+mod lowest;
+mod super_seed;
 
 #[cfg(test)]
 mod harness;

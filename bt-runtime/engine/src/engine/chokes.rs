@@ -95,10 +95,10 @@ impl Engine {
                 }
                 None if !self.facts[at].am_choking => {
                     self.facts[at].am_choking = true;
-                    // A choke forgets what was asked (UP-8).
-                    self.clear_queue(at);
                     self.event(|_| Event::Choke { peer, dir: Dir::To });
                     self.send(at, Message::Choke);
+                    // A choke forgets what was asked (UP-8).
+                    self.clear_queue(at);
                 }
                 None => {}
             }

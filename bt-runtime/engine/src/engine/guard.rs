@@ -2,7 +2,8 @@
 //!
 //! When a piece fails its hash and one peer sent all of it, that peer did it. Otherwise the hash and the sender
 //! of each block are remembered; once the piece was downloaded anew and is good, whoever sent a block that
-//! differs from the good one did it. A guilty peer is named in the events; whether it is banned, the profile says.
+//! differs from the good one did it. A guilty peer is named in the events; whether it is closed or banned, the
+//! profile says.
 //!
 //! A piece that failed is asked of everyone again (DL-11). So that a piece of many blocks is ever good while
 //! somebody garbles some of them, one that failed twice is asked of one peer alone, and not of a guilty one.
@@ -13,7 +14,9 @@ use std::net::SocketAddr;
 use bt_api::{Instant, PeerFacts, PeerKey, PieceHash, PieceIndex};
 
 use super::Engine;
+use super::peers::place;
 use crate::event::Event;
+use crate::io::CloseReason;
 use crate::settings::BadData;
 
 /// One failed download of a piece: who sent each block, where that is known, and its hash.
@@ -35,14 +38,46 @@ pub(super) struct Guard {
     guilty: BTreeSet<PeerKey>,
     /// Where peers were that are gone, so that they can still be named.
     gone: BTreeMap<PeerKey, SocketAddr>,
+    /// What came from where somebody sent bad data, by [`place`].
+    records: BTreeMap<SocketAddr, Record>,
+}
+
+/// What came from one place.
+#[derive(Default)]
+struct Record {
+    /// The pieces that it spoiled.
+    bad: BTreeSet<PieceIndex>,
+    /// Good pieces of which it sent a part.
+    good: u32,
+}
+
+impl Record {
+    /// DL-22: three bad pieces, and more than one for thirty good ones.
+    fn is_hopeless(&self) -> bool {
+        self.bad.len() >= 3 && self.bad.len() > self.good as usize / 30
+    }
+}
+
+/// What becomes of a guilty peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sentence {
+    Nothing,
+    /// It is closed.
+    Close,
+    /// Everyone at its place is closed, now and later.
+    Ban,
 }
 
 /// Failed downloads of one piece by several senders that are remembered: after the first it has one sender at a time.
 const MAX_ATTEMPTS: usize = 4;
 /// Failed pieces that are remembered at a time.
 const MAX_PIECES: usize = 64;
-/// Peers that are remembered after they left.
+/// Peers that are remembered after they left, and places of which good and bad pieces are counted.
 const MAX_GONE: usize = 1024;
+/// BitTornado: when more places than this sent bad data, the fault is likely our own.
+const MAX_BAD_PLACES: usize = 10;
+/// BitTornado closes nobody while there are so few peers.
+const FEW_PEERS: usize = 2;
 
 impl Guard {
     /// Whether hashes of the blocks of `piece` are wanted though it is good.
@@ -56,6 +91,47 @@ impl Guard {
             && suspect.owner.is_none_or(|(owner, _)| owner != peer)
         {
             suspect.owner = Some((peer, now));
+        }
+    }
+
+    /// A good piece came from these places.
+    fn praise(&mut self, places: BTreeSet<SocketAddr>) {
+        for place in places {
+            if self.records.len() < MAX_GONE || self.records.contains_key(&place) {
+                self.records.entry(place).or_default().good += 1;
+            }
+        }
+    }
+
+    /// `piece` was spoiled from `place`.
+    fn blame(&mut self, place: SocketAddr, piece: PieceIndex) {
+        if self.records.len() >= MAX_GONE && !self.records.contains_key(&place) {
+            // Room is made by somebody of whom nothing bad is known, if there is one.
+            let harmless = self.records.iter().find(|(_, record)| record.bad.is_empty());
+            let forgotten = harmless.or(self.records.first_key_value()).map(|(&place, _)| place);
+            forgotten.map(|place| self.records.remove(&place));
+        }
+        self.records.entry(place).or_default().bad.insert(piece);
+    }
+
+    /// What the profile's rule says about somebody at `place`, of whom a piece was just found to be bad, while so many
+    /// peers are connected.
+    fn sentence(&self, rule: BadData, place: SocketAddr, peers: usize) -> Sentence {
+        let Some(record) = self.records.get(&place) else { return Sentence::Nothing };
+        match rule {
+            BadData::Keep => Sentence::Nothing,
+            BadData::Ban => Sentence::Ban,
+            BadData::V39 if record.is_hopeless() => Sentence::Ban,
+            BadData::V39 => Sentence::Close,
+            BadData::Bittornado => {
+                let bad_places = self.records.values().filter(|record| !record.bad.is_empty()).count();
+                match record.bad.len() {
+                    _ if bad_places > MAX_BAD_PLACES || peers <= FEW_PEERS => Sentence::Nothing,
+                    _ if record.is_hopeless() => Sentence::Ban,
+                    2.. => Sentence::Close,
+                    _ => Sentence::Nothing,
+                }
+            }
         }
     }
 
@@ -137,17 +213,32 @@ impl Engine {
         guilty.into_iter().for_each(|peer| self.guilty(piece, peer));
     }
 
+    /// Where `peer` is, or was.
+    fn address_of(&self, peer: PeerKey) -> Option<SocketAddr> {
+        self.at(peer).map(|at| self.facts[at].address).or_else(|| self.guard.gone.get(&peer).copied())
+    }
+
+    /// `senders` sent the blocks of a piece that is good, as far as they are known: each place counts once.
+    pub(super) fn praise(&mut self, senders: &[Option<PeerKey>]) {
+        let places = senders.iter().flatten().filter_map(|&peer| self.address_of(peer)).map(place);
+        let places = places.collect();
+        self.guard.praise(places);
+    }
+
     fn guilty(&mut self, piece: PieceIndex, peer: PeerKey) {
-        let address = self.at(peer).map(|at| self.facts[at].address);
-        let Some(addr) = address.or_else(|| self.guard.gone.get(&peer).copied()) else { return };
+        let Some(addr) = self.address_of(peer) else { return };
         self.guard.guilty.insert(peer);
         if self.guard.guilty.len() > MAX_GONE {
             self.guard.guilty.pop_first();
         }
-        let banned = self.settings.peers.bad_data == BadData::Ban;
+        self.guard.blame(place(addr), piece);
+        let sentence = self.guard.sentence(self.settings.peers.bad_data, place(addr), self.facts.len());
+        let banned = sentence == Sentence::Ban;
         self.event(|_| Event::BadData { peer: peer.0, addr, piece: piece.0, banned });
-        if banned {
-            self.ban(addr);
+        match (sentence, self.at(peer)) {
+            (Sentence::Ban, _) => self.ban(addr),
+            (Sentence::Close, Some(at)) => self.close(at, CloseReason::BadData),
+            _ => {}
         }
     }
 }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use bt_api::{
-    Advertise, BlockRef, Instant, PeerAddress, PeerEvent, PeerFacts, PeerId, PeerKey, PieceEvent, PieceIndex,
-    PieceSet, PieceView, RequestQueue, Share, SwarmView,
+    BlockRef, Instant, PeerAddress, PeerEvent, PeerFacts, PeerId, PeerKey, PieceEvent, PieceIndex, PieceSet,
+    RequestQueue, Share,
 };
 
 use super::Engine;
 use crate::event::{Dir, Event};
 use crate::io::{CloseReason, Output};
 use crate::rate::Meter;
-use crate::settings::PeerSettings;
+use crate::settings::{ChokedRequest, PeerSettings};
 use crate::wire::Message;
 
 /// What the engine keeps of one connected peer and policies need not see.
@@ -35,8 +35,14 @@ pub(super) struct Connection {
     pub(super) next_allowed: Instant,
     /// How much it was served, by weight; the least is next.
     pub(super) served: u64,
+    /// How much of its next block was paid for, with the `unit` limiter.
+    pub(super) paid: u32,
     /// Whether its snubbing was told to the policy.
     pub(super) snub_told: bool,
+    /// Whether it knows the fast extension, as we do (BEP 6).
+    pub(super) fast: bool,
+    /// Pieces that it sends although it chokes us (BEP 6).
+    pub(super) allowed: Vec<PieceIndex>,
     /// Whether its requests were given to others, and it has sent nothing since.
     pub(super) stalled: bool,
 }
@@ -67,6 +73,8 @@ struct Pending {
     incoming: bool,
     expected: Option<PeerId>,
     deadline: Instant,
+    /// Whether both handshakes offer the fast extension (BEP 6).
+    fast: bool,
 }
 
 /// Everything about peers that is not about one connected peer.
@@ -95,7 +103,7 @@ const CROSSING: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What stands for a peer when it is banned or counted as "the same address": its IP address. On a loopback
 /// address many clients share one IP address, so there the port counts too.
-fn place(address: SocketAddr) -> SocketAddr {
+pub(super) fn place(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
         v4 => v4,
@@ -182,6 +190,7 @@ impl Engine {
             incoming: false,
             expected: peer.id,
             deadline: self.now + self.settings.peers.handshake_timeout.get(),
+            fast: false,
         };
         self.peers.pending.insert(key, pending);
         self.event(|_| Event::Dial { peer: key.0, addr: address });
@@ -225,7 +234,9 @@ impl Engine {
             return;
         }
         let deadline = self.now + self.settings.peers.handshake_timeout.get();
-        self.peers.pending.insert(peer, Pending { address, incoming: true, expected: None, deadline });
+        self.peers
+            .pending
+            .insert(peer, Pending { address, incoming: true, expected: None, deadline, fast: false });
     }
 
     /// Somebody came while the torrent stops.
@@ -276,7 +287,10 @@ impl Engine {
             in_flight: 0,
             next_allowed: Instant::ZERO,
             served: 0,
+            paid: 0,
             snub_told: true,
+            fast: pending.fast,
+            allowed: Vec::new(),
             stalled: false,
         };
         self.connections.insert(at, connection);
@@ -309,94 +323,26 @@ impl Engine {
         false
     }
 
-    /// Sends the bitfield that the policy allows; says whether the peer is still there.
-    fn introduce(&mut self, at: usize) -> bool {
-        let shown = match self.ask_advertise(at) {
-            Advertise::All => self.pieces.have().clone(),
-            Advertise::Only(mut shown) => {
-                if shown.pieces() != self.pieces.count() {
-                    self.piece_violation("advertised a set of another torrent");
-                    shown = PieceSet::new(self.pieces.count());
-                }
-                let hidden: Vec<PieceIndex> =
-                    shown.iter().filter(|&piece| !self.pieces.have().contains(piece)).collect();
-                hidden.into_iter().for_each(|piece| {
-                    shown.remove(piece);
-                });
-                self.connections[at].shown = Some(shown.clone());
-                shown
-            }
-            Advertise::Close => {
-                self.close(at, CloseReason::Policy);
-                return false;
-            }
-        };
-        if !shown.is_empty() {
-            let (peer, pieces) = (self.facts[at].key.0, Some(shown.count()));
-            self.event(|_| Event::Have { peer, dir: Dir::To, piece: None, pieces });
-            self.send(at, Message::Bitfield(shown));
+    /// Both handshakes offer the fast extension; ours does when the profile rejects requests.
+    pub(super) fn agreed_on_fast(&mut self, peer: PeerKey) {
+        if let Some(pending) = self.peers.pending.get_mut(&peer) {
+            pending.fast = self.settings.upload.choked_request == ChokedRequest::Reject;
         }
-        true
-    }
-
-    /// Shows the peer what the policy lets it know of by now, and it does not know yet.
-    pub(super) fn advertise(&mut self, at: usize) {
-        let shown = match self.ask_advertise(at) {
-            Advertise::Close => return self.close(at, CloseReason::Policy),
-            Advertise::All if self.connections[at].shown.is_none() => return,
-            Advertise::All => self.pieces.have().clone(),
-            Advertise::Only(shown) if shown.pieces() == self.pieces.count() => shown,
-            Advertise::Only(_) => return self.piece_violation("advertised a set of another torrent"),
-        };
-        // Before the policy hid anything, everything was shown.
-        let known = self.connections[at].shown.get_or_insert_with(|| self.pieces.have().clone());
-        let news: Vec<PieceIndex> = shown
-            .iter()
-            .filter(|&piece| self.pieces.have().contains(piece) && !known.contains(piece))
-            .collect();
-        for &piece in &news {
-            known.insert(piece);
-        }
-        news.into_iter().for_each(|piece| self.send_have(at, piece));
-    }
-
-    /// Tells the peer of a piece that we just completed, where the policy lets it.
-    pub(super) fn advertise_new(&mut self, at: usize, piece: PieceIndex) {
-        match self.ask_advertise(at) {
-            Advertise::Close => self.close(at, CloseReason::Policy),
-            Advertise::All if self.connections[at].shown.is_none() => self.send_have(at, piece),
-            _ => {
-                // The set shown so far lacks the new piece: without a set, all that was had before.
-                let had = || {
-                    let mut had = self.pieces.have().clone();
-                    had.remove(piece);
-                    had
-                };
-                if self.connections[at].shown.is_none() {
-                    self.connections[at].shown = Some(had());
-                }
-                self.advertise(at);
-            }
-        }
-    }
-
-    fn send_have(&mut self, at: usize, piece: PieceIndex) {
-        let peer = self.facts[at].key.0;
-        self.event(|_| Event::Have { peer, dir: Dir::To, piece: Some(piece.0), pieces: None });
-        self.send(at, Message::Have(piece));
-    }
-
-    fn ask_advertise(&mut self, at: usize) -> Advertise {
-        let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.facts), self.endgame);
-        let (now, peer) = (self.now, self.facts[at].key);
-        self.picker.call(Advertise::All, |policy, rng| policy.advertise(now, peer, &view, rng))
     }
 
     pub(super) fn message(&mut self, peer: PeerKey, message: Message) {
         let Some(at) = self.at(peer) else { return };
         self.connections[at].last_read = self.now;
+        let message = match message {
+            Message::HaveAll => Message::Bitfield(PieceSet::full(self.pieces.count())),
+            other => other,
+        };
         match message {
-            Message::KeepAlive => {}
+            Message::KeepAlive | Message::HaveAll | Message::HaveNone => {}
+            // A hint at what the peer has in its cache: policies choose by what the swarm lacks.
+            Message::Suggest(_) => {}
+            Message::Reject(block) => self.rejected(at, block),
+            Message::AllowedFast(piece) => self.allowed_fast(at, piece),
             Message::Choke => self.choked_us(at),
             Message::Unchoke => self.unchoked_us(at),
             Message::Interested => self.interest_of(at, true),
@@ -475,7 +421,7 @@ impl Engine {
         let close =
             self.own.is_seed && self.facts[at].is_seed() && self.settings.requests.drop_seeds_when_complete;
         if close {
-            self.close(at, CloseReason::BothSeeds);
+            self.part(at, CloseReason::BothSeeds);
         }
         close
     }

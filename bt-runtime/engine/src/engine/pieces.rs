@@ -93,6 +93,7 @@ impl Engine {
         let senders = self.pieces.senders(piece);
         self.pieces.complete(piece);
         self.event(|_| Event::PieceVerified { piece: piece.0, peers: unique(&senders) });
+        self.praise(&senders);
         self.accuse(piece, digests);
         self.notice_picker(PieceEvent::Completed(piece));
         // To everyone, whoever sent it and whoever has it (CN-11). Backwards: the policy may close some.

@@ -10,7 +10,7 @@ use super::Engine;
 use super::peers::Active;
 use crate::event::{Dir, Event};
 use crate::io::{Output, Tag};
-use crate::settings::BacklogMode;
+use crate::settings::{BacklogMode, RequestSettings};
 use crate::wire::Message;
 
 impl Engine {
@@ -21,12 +21,15 @@ impl Engine {
             return;
         }
         facts.peer_choking = true;
-        facts.requested = 0;
         let peer = facts.key;
         self.event(|_| Event::Choke { peer: peer.0, dir: Dir::From });
-        let active = std::mem::take(&mut self.connections[at].active);
         self.due[at].unsettled = true;
-        self.release(peer, active);
+        // Who knows the fast extension says no to each (BEP 6).
+        if !self.connections[at].fast {
+            self.facts[at].requested = 0;
+            let active = std::mem::take(&mut self.connections[at].active);
+            self.release(peer, active);
+        }
         self.notice_choke(PeerEvent::ChokedUs(peer));
     }
 
@@ -116,9 +119,15 @@ impl Engine {
 
     /// Fills the peer's backlog (DL-2, DL-3); with `only`, from these pieces.
     pub(super) fn ask_for_more(&mut self, at: usize, only: Option<&[PieceIndex]>) {
-        if self.own.is_seed || self.facts[at].peer_choking || self.trouble.pauses() {
+        if self.own.is_seed || self.trouble.pauses() {
             return;
         }
+        let choking = self.facts[at].peer_choking;
+        let allowed = if choking { self.allowed_of(at, only) } else { Vec::new() };
+        if choking && (allowed.is_empty() || self.endgame) {
+            return;
+        }
+        let only = if choking { Some(&allowed[..]) } else { only };
         let backlog = self.backlog(at);
         let withheld = self.withheld(at);
         while self.connections[at].active.len() < backlog {
@@ -136,7 +145,9 @@ impl Engine {
                 }
                 Pick::Piece(piece) if view.offers(facts, piece) => self.take_block(at, piece),
                 Pick::Block(block)
-                    if facts.pieces.contains(block.piece) && !withheld.contains(&block.piece) =>
+                    if facts.pieces.contains(block.piece)
+                        && !withheld.contains(&block.piece)
+                        && (!choking || allowed.contains(&block.piece)) =>
                 {
                     self.take_exactly(at, block)
                 }
@@ -226,20 +237,18 @@ impl Engine {
         }
     }
 
-    /// How many requests are kept under way with the peer (DL-2, DL-20).
+    /// How many requests are kept under way with the peer (DL-2).
     fn backlog(&self, at: usize) -> usize {
         let settings = &self.settings.requests;
         if self.connections[at].stalled {
             return 1;
         }
+        if self.endgame && !settings.endgame_respects_backlog {
+            return usize::MAX;
+        }
         match settings.backlog_mode {
             BacklogMode::Fixed => settings.backlog as usize,
-            BacklogMode::Rate => {
-                let rate = self.connections[at].down.current(self.now);
-                let ahead = rate * settings.backlog_time.get().as_secs_f64() / settings.block_size.0 as f64;
-                let most = settings.max_backlog.max(settings.backlog) as usize;
-                (settings.backlog as usize).saturating_add(ahead as usize).min(most)
-            }
+            BacklogMode::Rate => rate_backlog(settings, self.connections[at].down.current(self.now)),
         }
     }
 
@@ -368,4 +377,17 @@ impl Engine {
             message: message.to_owned(),
         });
     }
+}
+
+/// The requests to keep under way with a peer that sends `rate` bytes per second (DL-20).
+fn rate_backlog(settings: &RequestSettings, rate: f64) -> usize {
+    let ahead = rate * settings.backlog_time.get().as_secs_f64() / settings.block_size.0 as f64;
+    let mut backlog = (settings.backlog as usize).saturating_add(ahead as usize);
+    if let Some(knee) = settings.backlog_knee.get().map(|knee| knee as usize)
+        && backlog > knee
+    {
+        backlog = knee.max((backlog as f64 * settings.backlog_slope) as usize);
+    }
+    // At least one, whatever the profile says: nothing would ever come.
+    backlog.min(settings.max_backlog.get().map_or(usize::MAX, |most| most as usize)).max(1)
 }

@@ -7,6 +7,12 @@
 //! Rates of uploads count a block when it is handed out, as the original counts one when it writes it to a socket that
 //! is drained (UP-5, CN-13): the limit must know of a block before the next is handed out, and what a driver still
 //! holds is bounded by `in-flight`. Totals, and what policies see as sent, count it when the socket has taken it.
+//!
+//! The `unit` limiter of 3.9.1 and 4.0 sends parts of blocks in turns (CN-18). Blocks are handed out whole here, so
+//! the turns decide when: the rate, the turns and the time at which each block is complete at its receiver are
+//! those of the original. What differs: the bytes of a block leave together, at its last unit's time and not
+//! spread over its units' times; and a block that is partly paid for can still be cancelled, or be forgotten by a
+//! choke, which the original held back until the block was out (UP-10).
 
 use std::time::Duration;
 
@@ -33,6 +39,8 @@ pub(super) struct Uplink {
     held: bool,
     /// When a peer with a cap may have its next block, of those that wait.
     next_allowed: Instant,
+    /// Whether nobody waited when blocks were last handed out.
+    idle: bool,
 }
 
 /// Credit that the `bucket` limiter lets build up while nothing is sent.
@@ -53,6 +61,7 @@ impl Uplink {
             closed_until: Instant::ZERO,
             held: false,
             next_allowed: Instant::NEVER,
+            idle: true,
         }
     }
 
@@ -86,15 +95,30 @@ impl Uplink {
                 let pause = Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX);
                 self.closed_until = now + pause.max(Duration::from_nanos(1));
             }
-            Limiter::Suspend => {}
             Limiter::Bucket => {
-                let nanos = u128::from(length) * 1_000_000_000 / u128::from(limit.max(1));
-                let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
                 let credit_from = Instant::from_nanos(now.as_nanos().saturating_sub(BURST.as_nanos() as u64));
-                self.closed_until = self.closed_until.max(credit_from) + cost;
+                self.closed_until = self.closed_until.max(credit_from) + time_of(length, limit);
             }
+            // A block was paid for in units.
+            Limiter::Suspend | Limiter::Unit => {}
         }
     }
+
+    /// Closes the uplink for as long as a unit takes. What it was late by is made up for, but time in which nobody
+    /// waited is lost (CN-18).
+    fn pay_unit(&mut self, now: Instant, length: u64) {
+        let Some(limit) = self.limit else { return };
+        if std::mem::take(&mut self.idle) {
+            self.closed_until = self.closed_until.max(now);
+        }
+        self.closed_until += time_of(length, limit);
+    }
+}
+
+/// How long `length` bytes take at `rate` bytes per second.
+fn time_of(length: u64, rate: u64) -> Duration {
+    let nanos = u128::from(length) * 1_000_000_000 / u128::from(rate.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 impl Engine {
@@ -104,7 +128,7 @@ impl Engine {
         }
         // Whatever was held back is looked at again at once (CN-17); of a debt, at the new rate.
         self.uplink.closed_until = match (self.uplink.limiter, self.uplink.limit, limit) {
-            (Limiter::Bucket, Some(old), Some(new)) => {
+            (Limiter::Bucket | Limiter::Unit, Some(old), Some(new)) => {
                 let debt = self.uplink.closed_until.since(self.now).as_nanos() * u128::from(old)
                     / u128::from(new.max(1));
                 self.now + Duration::from_nanos(u64::try_from(debt).unwrap_or(u64::MAX))
@@ -119,10 +143,10 @@ impl Engine {
     pub(super) fn asked(&mut self, at: usize, block: BlockRef) {
         let settings = &self.settings.upload;
         if !self.facts[at].peer_interested {
-            if settings.uninterested_request == UninterestedRequest::Close {
-                self.close(at, CloseReason::UninterestedRequest);
-            }
-            return;
+            return match settings.uninterested_request {
+                UninterestedRequest::Close => self.close(at, CloseReason::UninterestedRequest),
+                UninterestedRequest::Ignore => self.reject(at, block),
+            };
         }
         if block.length == 0 || u64::from(block.length) > settings.max_request_length.0 {
             return self.close(at, CloseReason::BadRequest);
@@ -132,7 +156,7 @@ impl Engine {
             return self.close(at, CloseReason::BadRequest);
         }
         if self.facts[at].am_choking || self.queues[at].requests.len() >= settings.max_queue as usize {
-            return;
+            return self.reject(at, block);
         }
         if self.queues[at].requests.is_empty() && self.connections[at].in_flight == 0 {
             // Who asked for nothing for a while has saved nothing up.
@@ -165,10 +189,13 @@ impl Engine {
             begin: block.begin,
             length: block.length,
         });
+        self.reject(at, block);
     }
 
     pub(super) fn clear_queue(&mut self, at: usize) {
-        self.queues[at].requests.clear();
+        let forgotten = std::mem::take(&mut self.queues[at].requests);
+        forgotten.into_iter().for_each(|block| self.reject(at, block));
+        self.connections[at].paid = 0;
         self.facts[at].queued = 0;
     }
 
@@ -196,6 +223,7 @@ impl Engine {
         while self.uplink.closed_until <= self.now {
             let waiting = Waiting::new(&self.queues);
             if waiting.iter().next().is_none() {
+                self.uplink.idle = true;
                 break;
             }
             let swarm = SwarmView::new(&self.own, &self.facts);
@@ -215,7 +243,9 @@ impl Engine {
                 self.choke_violation("served a peer or block that does not wait".to_owned());
                 break;
             };
-            self.hand_out(at, place);
+            if self.is_paid(at, place) {
+                self.hand_out(at, place);
+            }
         }
         self.uplink.held =
             self.uplink.closed_until > self.now && Waiting::new(&self.queues).iter().next().is_some();
@@ -244,17 +274,56 @@ impl Engine {
         }
     }
 
+    /// Whether the block at `place` in the peer's queue may go out. With the `unit` limiter the peer pays for one more
+    /// unit of it first, and it goes out when the last one is paid: as a whole, at the time when its last unit
+    /// would have gone out by itself. What a peer paid for a block that it cancels counts for its next one.
+    fn is_paid(&mut self, at: usize, place: usize) -> bool {
+        let block = self.queues[at].requests[place];
+        if self.uplink.limiter != Limiter::Unit || self.uplink.limit.is_none() || !self.is_there(block) {
+            return true;
+        }
+        let owed = block.length.saturating_sub(self.connections[at].paid);
+        let unit = owed.min(u32::try_from(self.settings.upload.unit_size.0).unwrap_or(u32::MAX));
+        self.uplink.pay_unit(self.now, u64::from(unit));
+        self.charge(at, u64::from(unit));
+        let paid = unit == owed;
+        let connection = &mut self.connections[at];
+        connection.paid = if paid { 0 } else { connection.paid + unit };
+        paid
+    }
+
+    /// Whether we have what `block` names.
+    fn is_there(&self, block: BlockRef) -> bool {
+        self.is_inside(block) && self.pieces.have().contains(block.piece)
+    }
+
+    fn is_inside(&self, block: BlockRef) -> bool {
+        let end = block.begin.checked_add(block.length);
+        end.is_some_and(|end| end <= self.pieces.piece_length(block.piece))
+    }
+
+    /// Counts what a peer is served against its share.
+    fn charge(&mut self, at: usize, length: u64) {
+        let (now, connection) = (self.now, &mut self.connections[at]);
+        let weight = match connection.share {
+            Share::Weight(weight) => u64::from(weight.max(1)),
+            Share::Equal => 1,
+            Share::Cap(rate) => {
+                connection.next_allowed = connection.next_allowed.max(now) + time_of(length, rate);
+                1
+            }
+        };
+        connection.served = connection.served.saturating_add(length * COST_SCALE / weight);
+        self.look_at_readiness(at);
+    }
+
     /// Gives the block at `place` in its queue to the driver, or closes a peer that asked for what is not there (UP-5).
     fn hand_out(&mut self, at: usize, place: usize) {
         let Some(block) = self.queues[at].requests.remove(place) else { return };
         self.facts[at].queued -= 1;
-        let inside = block
-            .begin
-            .checked_add(block.length)
-            .is_some_and(|end| end <= self.pieces.piece_length(block.piece));
-        if !inside || !self.pieces.have().contains(block.piece) {
+        if !self.is_there(block) {
             // A piece that we showed and lost is no fault of the peer.
-            let ours = inside && self.trouble.lost;
+            let ours = self.is_inside(block) && self.trouble.lost;
             return self.close(at, if ours { CloseReason::Store } else { CloseReason::BadRequest });
         }
         let length = u64::from(block.length);
@@ -262,19 +331,12 @@ impl Engine {
         let (now, connection) = (self.now, &mut self.connections[at]);
         connection.in_flight += 1;
         connection.up.count(now, length);
-        let weight = match connection.share {
-            Share::Weight(weight) => u64::from(weight.max(1)),
-            Share::Equal => 1,
-            Share::Cap(rate) => {
-                let nanos = u128::from(length) * 1_000_000_000 / u128::from(rate.max(1));
-                let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-                connection.next_allowed = connection.next_allowed.max(now) + cost;
-                1
-            }
-        };
-        connection.served = connection.served.saturating_add(length * COST_SCALE / weight);
+        if self.uplink.limiter == Limiter::Unit && self.uplink.limit.is_some() {
+            self.look_at_readiness(at);
+        } else {
+            self.charge(at, length);
+        }
         self.facts[at].unsent += length;
-        self.look_at_readiness(at);
         self.outputs.push_back(Output::Upload { peer: self.facts[at].key, block });
     }
 
@@ -309,7 +371,11 @@ impl Engine {
         connection.in_flight = connection.in_flight.saturating_sub(1);
         self.facts[at].unsent = self.facts[at].unsent.saturating_sub(length);
         if result.is_err() {
-            // There is no way to say "not now" in this protocol.
+            if self.connections[at].fast {
+                self.look_at_readiness(at);
+                return self.reject(at, block);
+            }
+            // There is no way to say "not now" without the fast extension.
             return self.close(at, CloseReason::Store);
         }
         self.trouble.read_works();

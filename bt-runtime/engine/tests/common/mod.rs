@@ -320,8 +320,11 @@ impl Network {
                 let from = self.nodes[node].address;
                 self.push(later, Happening::Input(other, Input::Incoming { peer: there, address: from }));
                 let (mine, theirs) = (self.nodes[node].id, self.nodes[other].id);
+                // An engine whose profile does not offer it takes no notice.
+                self.push(later, Happening::Input(other, Input::Fast { peer: there }));
                 self.push(later, Happening::Input(other, Input::Handshake { peer: there, id: mine }));
                 let back = later + self.delay;
+                self.push(back, Happening::Input(node, Input::Fast { peer }));
                 self.push(back, Happening::Input(node, Input::Handshake { peer, id: theirs }));
             }
             Output::Accept { .. } => {}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bt_api::{BlockRef, PeerKey, PieceIndex, PieceSet};
-use bt_engine::settings::BacklogMode;
+use bt_engine::settings::{BacklogMode, ChokedRequest};
 use bt_engine::wire::Message;
 use bt_engine::{Engine, Input, Output, Settings, Tag};
 
@@ -27,6 +27,10 @@ struct Seen {
     is_interested: bool,
     chokes_us: bool,
     is_choked: bool,
+    /// Whether both know the fast extension (BEP 6).
+    fast: bool,
+    /// Pieces that it sends although it chokes us.
+    allowed: BTreeSet<PieceIndex>,
     /// Our requests without an answer.
     asked: Vec<BlockRef>,
     /// Its requests; more than the engine keeps of them.
@@ -96,13 +100,27 @@ impl Mirror {
                     (it.stage, it.asked) = (Stage::Closed, Vec::new());
                 }
             }
+            Input::Fast { peer } => {
+                let reject = self.settings.upload.choked_request == ChokedRequest::Reject;
+                if let Some(it) = self.seen.get_mut(peer).filter(|it| it.stage == Stage::Pending) {
+                    it.fast = reject;
+                }
+            }
             Input::Handshake { peer, .. } => self.dialling.retain(|it| it != peer),
             Input::Message { peer, message } => {
                 let Some(it) = self.seen.get_mut(peer).filter(|it| it.stage == Stage::Accepted) else {
                     return;
                 };
                 match message {
-                    Message::Choke => (it.chokes_us, it.asked) = (true, Vec::new()),
+                    Message::Choke => {
+                        it.chokes_us = true;
+                        if !it.fast {
+                            it.asked.clear();
+                        }
+                    }
+                    Message::Reject(block) => it.asked.retain(|asked| asked != block),
+                    Message::AllowedFast(piece) if it.fast => drop(it.allowed.insert(*piece)),
+                    Message::HaveAll => it.pieces = PieceSet::full(self.pieces),
                     Message::Unchoke => it.chokes_us = false,
                     Message::Interested => it.is_interested = true,
                     Message::NotInterested => it.is_interested = false,
@@ -118,9 +136,12 @@ impl Mirror {
                     _ => {}
                 }
             }
-            Input::Uploaded { peer, .. } => {
+            Input::Uploaded { peer, block, result } => {
                 if let Some(it) = self.seen.get_mut(peer) {
                     it.uploads = it.uploads.saturating_sub(1);
+                    if result.is_err() {
+                        it.wants.push(*block);
+                    }
                 }
             }
             Input::Stop => self.stopping = true,
@@ -137,6 +158,8 @@ impl Mirror {
             is_interested: false,
             chokes_us: true,
             is_choked: true,
+            fast: false,
+            allowed: BTreeSet::new(),
             asked: Vec::new(),
             wants: Vec::new(),
             uploads: 0,
@@ -240,11 +263,14 @@ impl Mirror {
             }
             Message::Have(piece) => assert!(engine.have().contains(*piece), "{piece} is not had"),
             Message::Bitfield(pieces) => {
-                assert!(!it.told_anything, "a bitfield comes first");
+                // Or last, to a fellow seed from which something was hidden (SS-9).
+                let farewell = engine.have().is_full() && it.pieces.is_full();
+                assert!(!it.told_anything || farewell, "a bitfield comes first");
                 assert!(pieces.iter().all(|piece| engine.have().contains(piece)));
             }
             Message::Request(block) => {
-                assert!(!it.chokes_us && it.interests_us, "it does not serve us");
+                assert!(it.interests_us, "it was not told");
+                assert!(!it.chokes_us || it.allowed.contains(&block.piece), "it does not serve us");
                 assert!(it.pieces.contains(block.piece) && !engine.have().contains(block.piece));
                 assert!(!it.asked.contains(block), "asked twice");
                 let end = lengths[block.piece.as_usize()];
@@ -253,10 +279,21 @@ impl Mirror {
                 it.asked.push(*block);
                 let most = match settings.backlog_mode {
                     BacklogMode::Fixed => settings.backlog,
-                    BacklogMode::Rate => settings.max_backlog.max(settings.backlog),
+                    BacklogMode::Rate => settings.max_backlog.get().unwrap_or(u32::MAX).max(settings.backlog),
                 };
+                let most = if settings.endgame_respects_backlog { most } else { u32::MAX };
                 assert!(it.asked.len() <= most as usize, "{} under way", it.asked.len());
             }
+            Message::HaveAll | Message::HaveNone => {
+                assert!(it.fast && !it.told_anything, "in place of a bitfield");
+                assert!(*message == Message::HaveNone || engine.have().is_full());
+            }
+            Message::Reject(block) => {
+                assert!(it.fast, "it knows no reject");
+                let place = it.wants.iter().position(|wanted| wanted == block);
+                it.wants.remove(place.expect("only what was asked for is rejected"));
+            }
+            Message::Suggest(_) | Message::AllowedFast(_) => panic!("{message:?} is never sent"),
             Message::Cancel(block) => {
                 let place = it.asked.iter().position(|asked| asked == block);
                 it.asked.remove(place.expect("only what was asked for is cancelled"));

@@ -1,9 +1,10 @@
-//! Cases 100 to 113: what is asked of whom (DL-1 to DL-20).
+//! Cases 74 and 100 to 113: what is asked of whom (DL-1 to DL-20).
 
 use std::time::Duration;
 
+use bt_api::config::Limit;
 use bt_api::{BlockRef, Instant, PeerKey, PieceIndex, PieceSet, config};
-use bt_engine::settings::BacklogMode;
+use bt_engine::settings::{BacklogMode, RequestSettings};
 use bt_engine::wire::Message;
 use bt_engine::{CloseReason, Event, Output};
 
@@ -216,24 +217,70 @@ fn case_112_who_leaves_takes_its_pieces_along() {
     assert_eq!(availability(&solo), [0, 1, 1]);
 }
 
-/// Adapted: the profile states the least and the most, in place of the original's constants 2 and 50.
+/// What is under way with a peer that sent so many blocks in the last four seconds.
+fn backlog_after(blocks_in: u32, edit: impl FnOnce(&mut RequestSettings)) -> u32 {
+    let mut node = Node::new(PieceSet::new(1));
+    node.settings.requests.backlog_mode = BacklogMode::Rate;
+    node.settings.requests.backlog = 2;
+    node.settings.rate.download_fudge = config::Duration::secs(0);
+    edit(&mut node.settings.requests);
+    let mut solo = Solo::new(16_384, node);
+    let (a, _) = solo.connect_open(1, &[0]);
+    solo.now = Instant::ZERO + Duration::from_secs(4);
+    for at in 0..blocks_in {
+        solo.send_block(a, block(0, at));
+    }
+    requested(&solo, a)
+}
+
+/// DL-20.
 #[test]
 fn case_113_the_backlog_follows_the_rate() {
-    for (blocks_in, expected) in [(0, 2), (16, 18), (256, 50)] {
-        let mut node = Node::new(PieceSet::new(1));
-        node.settings.requests.backlog_mode = BacklogMode::Rate;
-        node.settings.requests.backlog = 2;
-        node.settings.requests.max_backlog = 50;
-        node.settings.rate.download_fudge = config::Duration::secs(0);
-        let mut solo = Solo::new(1024, node);
-        let (a, _) = solo.connect_open(1, &[0]);
-        // In four seconds 16 blocks are 65536 bytes a second, 256 are 1 MiB a second.
-        solo.now = Instant::ZERO + Duration::from_secs(4);
-        for at in 0..blocks_in {
-            solo.send_block(a, block(0, at));
-        }
-        assert_eq!(requested(&solo, a), expected, "after {blocks_in} blocks");
+    // 16 blocks in four seconds are 65536 bytes a second, 256 are 1 MiB a second.
+    for (blocks_in, expected) in [(0, 2), (16, 18), (48, 50), (49, 50), (256, 50), (800, 60)] {
+        assert_eq!(backlog_after(blocks_in, |_| {}), expected, "after {blocks_in} blocks");
     }
+}
+
+#[test]
+fn the_backlog_may_have_no_knee_and_a_limit() {
+    let no_knee = |requests: &mut RequestSettings| requests.backlog_knee = Limit::Unlimited;
+    assert_eq!(backlog_after(100, no_knee), 102);
+    assert_eq!(backlog_after(400, no_knee), 250);
+    let no_limit = |requests: &mut RequestSettings| requests.max_backlog = Limit::Unlimited;
+    assert_eq!(backlog_after(4000, no_limit), 300, "0.075 of 4002");
+}
+
+/// DL-14: until mid-2003 every missing block was asked of every peer.
+#[test]
+fn endgame_may_go_beyond_the_backlog() {
+    let mut node = Node::new(PieceSet::new(2));
+    node.settings.requests.backlog = 3;
+    node.settings.requests.endgame_respects_backlog = false;
+    let mut solo = Solo::new(4, node);
+    let (a, _) = solo.connect_open(1, &[0, 1]);
+    assert_eq!(requested(&solo, a), 3);
+    let (b, _) = solo.connect_open(2, &[0, 1]);
+    assert_eq!((requested(&solo, a), requested(&solo, b)), (3, 3), "two blocks are open: no endgame yet");
+    let (c, _) = solo.connect_open(3, &[0, 1]);
+    assert_eq!([a, b, c].map(|peer| requested(&solo, peer)), [8, 8, 8]);
+}
+
+/// CH-13, the engine's part: a peer is snubbed when its last block is more than the snub time ago, and one that never
+/// sent any from the start.
+#[test]
+fn case_74_a_peer_that_is_silent_for_31_seconds_snubs_us() {
+    let mut solo = leecher(1, 16);
+    let (a, asked) = solo.connect_open(1, &[0]);
+    let snubs = |solo: &Solo| solo.engine.swarm().peer(a).unwrap().snubbed;
+    assert!(snubs(&solo));
+    solo.send_block(a, asked[0]);
+    solo.wait_secs(30);
+    assert!(!snubs(&solo));
+    solo.wait_secs(1);
+    assert!(snubs(&solo));
+    solo.send_block(a, asked[1]);
+    assert!(!snubs(&solo));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Cases 114 to 118 and 121: who gets blocks (UP-1 to UP-10, CN-11). The limit on upload is in `upload_limit.rs`.
+//! Cases 76, 114 to 118 and 121: who gets blocks (UP-1 to UP-10, CN-11). The limit on upload is in `upload_limit.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,16 @@ pub(crate) fn customer(solo: &mut Solo, number: u8) -> PeerKey {
 
 pub(crate) fn ask(solo: &mut Solo, peer: PeerKey, block: BlockRef) -> Vec<Output> {
     solo.say(peer, Message::Request(block))
+}
+
+/// CH-8.
+#[test]
+fn case_76_a_round_that_changes_nothing_sends_nothing() {
+    let (mut solo, open) = seed(1, 8);
+    let a = customer(&mut solo, 1);
+    assert!(sent(&solo.wait_secs(10), a).is_empty(), "ten rounds that unchoke it");
+    open.store(false, Ordering::Relaxed);
+    assert_eq!(sent(&solo.wait_secs(10), a), [Message::Choke], "ten rounds that choke it");
 }
 
 #[test]

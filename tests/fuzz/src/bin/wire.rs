@@ -1,6 +1,6 @@
 //! The wire codec: a stream decodes to the same whatever the split, and what is decoded encodes to itself.
 //!
-//! Of the input the first byte seeds the split, the rest is the stream.
+//! Of the input the first byte seeds the split and says whether the fast extension is known, the rest is the stream.
 #![no_main]
 
 use bt_api::BlockRef;
@@ -22,14 +22,19 @@ enum Event {
 
 fuzz_target!(|input: &[u8]| {
     let Some((&seed, stream)) = input.split_first() else { return };
-    let whole = decode(stream, stream.len().max(1), 0);
-    assert_eq!(whole, decode(stream, usize::from(seed) + 1, 7));
-    assert_eq!(whole, decode(stream, 1, 0));
+    let fast = seed % 2 == 1;
+    let whole = decode(stream, stream.len().max(1), 0, fast);
+    assert_eq!(whole, decode(stream, usize::from(seed) + 1, 7, fast));
+    assert_eq!(whole, decode(stream, 1, 0, fast));
 });
 
 /// Decodes `stream`, which comes in chunks of `chunk` bytes, each longer by `growth` than the one before.
-fn decode(stream: &[u8], mut chunk: usize, growth: usize) -> Vec<Event> {
+fn decode(stream: &[u8], mut chunk: usize, growth: usize, fast: bool) -> Vec<Event> {
     let mut decoder = Decoder::new(PIECES, BLOCK, LONGEST);
+    if fast {
+        decoder = decoder.offering_fast();
+        decoder.is_offered_fast();
+    }
     let (mut events, mut taken, mut there) = (Vec::new(), 0, 0);
     loop {
         let (step, front) = (decoder.step(&stream[taken..there]), &stream[taken..there]);
