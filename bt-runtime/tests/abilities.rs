@@ -1,5 +1,5 @@
-//! Each ability that a store, a layer, a tracker client or a source must have (bt-api's traits), in a tiny plug-in
-//! that needs exactly it, chosen by a profile and run over real sockets. Those of policies are in
+//! Each ability that a store, a layer, a tracker client or a source must have (bt-api's traits), in a tiny
+//! plug-in that needs exactly it, chosen by a profile and run over real sockets. Those of policies are in
 //! `engine/tests/abilities.rs`.
 
 use std::collections::BTreeMap;
@@ -51,8 +51,8 @@ fn count(name: &str, what: &str) -> usize {
     seen(name).lock().unwrap().iter().filter(|seen| seen.starts_with(what)).count()
 }
 
-/// A store of its own: one flat file in the order of arrival. It moves pieces about, vouches for what it saved,
-/// reads on workers, and hands out buffers that it has anyway.
+/// A store of its own: one flat file in the order of arrival. It moves pieces about, vouches for what it
+/// saved, reads on workers, and hands out buffers that it has anyway.
 struct Arrival(Config);
 
 impl Plugin for Arrival {
@@ -194,7 +194,8 @@ impl TorrentStore for ArrivalStore {
     }
 }
 
-/// A layer that passes everything on, and notes that it was there; every third write fails, each time otherwise.
+/// A layer that passes everything on, and notes that it was there; every third write fails, each time
+/// otherwise.
 struct Unsteady(Config);
 
 impl Plugin for Unsteady {
@@ -445,7 +446,8 @@ fn a_slow_start_of_a_store_is_seen() {
     });
 }
 
-/// What `compact` found out of order at its start is not hashed again, and nothing that it knows to be no piece.
+/// What `compact` found out of order at its start is not hashed again, and nothing that it knows to be no
+/// piece.
 #[test]
 fn what_a_store_hashed_at_its_start_is_not_hashed_again() {
     block_on(async {
@@ -468,7 +470,8 @@ fn what_a_store_hashed_at_its_start_is_not_hashed_again() {
     });
 }
 
-/// A store that keeps pieces elsewhere than they belong, moves them, vouches for what it saved, and is read from.
+/// A store that keeps pieces elsewhere than they belong, moves them, vouches for what it saved, and is read
+/// from.
 #[test]
 fn a_store_of_its_own_order_downloads_resumes_and_seeds() {
     block_on(async {

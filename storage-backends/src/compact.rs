@@ -1,35 +1,38 @@
-//! The original's store (3.3 to 3.4.2): a torrent's files on disk, filled from their start without holes, with pieces
-//! out of order until their own places are reached.
+//! The original's store (3.3 to 3.4.2): a torrent's files on disk, filled from their start without holes,
+//! with pieces out of order until their own places are reached.
 //!
-//! [`Placement`] says which piece goes where, and why everything is at home in the end; the files are those that
-//! [`files`](crate::files) would write, and the same care is taken of them (links, longer, deleted and replaced
-//! files, `ST-1` to `ST-9`). The facts are `SW-3` to `SW-17` and `SW-24` of the original.
+//! [`Placement`] says which piece goes where, and why everything is at home in the end; the files are those
+//! that [`files`](crate::files) would write, and the same care is taken of them (links, longer, deleted and
+//! replaced files, `ST-1` to `ST-9`). The facts are `SW-3` to `SW-17` and `SW-24` of the original.
 //!
-//! **Several files.** A slot is a range of bytes of the torrent, so it may lie in several files; each of them grows
-//! without holes. A slot with padding in it (BEP 47) cannot hold another piece, since padding is never on the disk, so such
-//! a piece stands at home from the start, for good, and takes no part; the file before the padding may have a hole
-//! until its other pieces are there.
+//! **Several files.** A slot is a range of bytes of the torrent, so it may lie in several files; each of
+//! them grows without holes. A slot with padding in it (BEP 47) cannot hold another piece, since padding is
+//! never on the disk, so such a piece stands at home from the start, for good, and takes no part; the file
+//! before the padding may have a hole until its other pieces are there.
 //!
-//! **A begun piece** has a slot with filler, or with what lay there before. Reading bytes of it that were not written
-//! gives those: its hash tells.
+//! **A begun piece** has a slot with filler, or with what lay there before. Reading bytes of it that were
+//! not written gives those: its hash tells.
 //!
 //! # What a crash may cost
 //! Nothing that was verified, as long as the system goes on; what was not saved is hashed.
 //!
-//! - A move copies a piece as a whole into a slot whose contents nobody needs, and only after that is anything
-//!   written over the old slot. So whenever the process is killed, each verified piece is whole in its old slot or in its
-//!   new one, and the filler, the copy that was cut short and the piece that was being written are what is lost.
-//! - What a checkpoint said is taken at the next start only when every file of the torrent still has the length and the
-//!   time that it had then; the checkpoint sets that time so that no later write comes upon the same. So after a kill in
-//!   the middle the saved places are not used, every slot on the disk is hashed, and each piece is recognised
-//!   wherever it lies: at home, in another's slot, or twice, where its copy is done and its old slot not yet used.
-//! - A power cut may also lose what was never forced to the disk. With `sync = "seal"` each copy is forced there before its
-//!   old slot is used. With `sync = "checkpoint"` the first one after a checkpoint is, and with it the files' new times: so the
-//!   saved places are never taken for true when they are not, but pieces that moved since the last checkpoint may
-//!   have to be fetched again. With `sync = "never"` the power must not fail.
+//! - A move copies a piece as a whole into a slot whose contents nobody needs, and only after that is
+//!   anything written over the old slot. So whenever the process is killed, each verified piece is whole in
+//!   its old slot or in its new one, and the filler, the copy that was cut short and the piece that was
+//!   being written are what is lost.
+//! - What a checkpoint said is taken at the next start only when every file of the torrent still has the
+//!   length and the time that it had then; the checkpoint sets that time so that no later write comes upon
+//!   the same. So after a kill in the middle the saved places are not used, every slot on the disk is
+//!   hashed, and each piece is recognised wherever it lies: at home, in another's slot, or twice, where its
+//!   copy is done and its old slot not yet used.
+//! - A power cut may also lose what was never forced to the disk. With `sync = "seal"` each copy is forced
+//!   there before its old slot is used. With `sync = "checkpoint"` the first one after a checkpoint is, and
+//!   with it the files' new times: so the saved places are never taken for true when they are not, but
+//!   pieces that moved since the last checkpoint may have to be fetched again. With `sync = "never"` the
+//!   power must not fail.
 //!
-//! A torrent that was begun with this store and is not complete needs this store again: another one does not know who
-//! is where.
+//! A torrent that was begun with this store and is not complete needs this store again: another one does not
+//! know who is where.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -74,8 +77,8 @@ pub struct Config {
     /// Whether a piece that is had is hashed on its way home; one that does not match stays where it is, and
     /// downloading pauses (SW-10).
     pub verify_moves: bool,
-    /// Whether data that is there already is hashed at the start. If not, it is taken as complete and in order, and
-    /// hashed when it is first read; what does not match then is wanted again (SW-4, SW-24).
+    /// Whether data that is there already is hashed at the start. If not, it is taken as complete and in
+    /// order, and hashed when it is first read; what does not match then is wanted again (SW-4, SW-24).
     pub check_hashes: bool,
 }
 
@@ -115,8 +118,8 @@ impl Compact {
         Ok(Self { config, claims: Arc::default() })
     }
 
-    /// Opens the store of a torrent, as [`StorageBackend::open`] does. Where nothing saved can be trusted, all that is
-    /// there is hashed, on all cores, and pieces are recognised wherever they lie (SW-4).
+    /// Opens the store of a torrent, as [`StorageBackend::open`] does. Where nothing saved can be trusted,
+    /// all that is there is hashed, on all cores, and pieces are recognised wherever they lie (SW-4).
     ///
     /// # Errors
     /// As there.

@@ -164,7 +164,8 @@ impl Disk {
         self.table().blank = slots;
     }
 
-    /// The slots whose contents matched their hash, now or before the last checkpoint, and were not written since.
+    /// The slots whose contents matched their hash, now or before the last checkpoint, and were not written
+    /// since.
     pub(crate) fn sealed(&self) -> PieceSet {
         self.table().sealed.clone()
     }
@@ -285,7 +286,8 @@ impl Disk {
         })
     }
 
-    /// Copies the first `length` bytes of slot `from` to slot `to`, and answers their hash where `hash` asks for it.
+    /// Copies the first `length` bytes of slot `from` to slot `to`, and answers their hash where `hash` asks
+    /// for it.
     pub(crate) fn copy(
         &self,
         from: PieceIndex,

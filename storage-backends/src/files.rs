@@ -1,8 +1,8 @@
 //! A torrent's files on disk, below the output folder, at the paths that the torrent says.
 //!
 //! Files are sparse: each is made at its first write and grows to where it was written, so a byte past its
-//! end is [missing](bt_api::StorageErrorKind::Missing), and one in a hole reads as zero, which its piece's hash
-//! shows. Pad files (BEP 47) read as zeros and are never on the disk.
+//! end is [missing](bt_api::StorageErrorKind::Missing), and one in a hole reads as zero, which its piece's
+//! hash shows. Pad files (BEP 47) read as zeros and are never on the disk.
 //!
 //! The store never follows a symbolic link below the output folder, and it only ever writes into the file
 //! that it opened or made: one that was deleted, replaced or shortened meanwhile is told and left as it is.
@@ -45,8 +45,8 @@ pub struct Config {
     pub sync: SyncWhen,
     /// How a file comes to its length.
     pub allocation: Allocation,
-    /// Whether data that is there already is hashed at the start. If not, it is taken as complete and hashed when
-    /// it is first read; what does not match then is wanted again (SW-4, SW-24).
+    /// Whether data that is there already is hashed at the start. If not, it is taken as complete and hashed
+    /// when it is first read; what does not match then is wanted again (SW-4, SW-24).
     pub check_hashes: bool,
 }
 
@@ -56,8 +56,8 @@ pub struct Config {
 pub enum Allocation {
     /// It grows as it is written, and takes up room for what was written.
     Sparse,
-    /// It has its full length and all its room from the start, as in 3.0 to 3.2 (ST-2): then a torrent that does not
-    /// fit does not start, and one that started never runs out of room.
+    /// It has its full length and all its room from the start, as in 3.0 to 3.2 (ST-2): then a torrent that
+    /// does not fit does not start, and one that started never runs out of room.
     Preallocate,
 }
 

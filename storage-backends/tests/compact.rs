@@ -131,8 +131,8 @@ fn case_34_placement_traces() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Cases 35 and 36 of the original's tests: after k one-byte pieces the file has k bytes; a restart in the middle
-    /// finds them all, and the rest ends in order.
+    /// Cases 35 and 36 of the original's tests: after k one-byte pieces the file has k bytes; a restart in
+    /// the middle finds them all, and the rest ends in order.
     #[test]
     fn case_35_and_36_any_order_without_holes_and_a_restart(
         order in Just((0..101).collect::<Vec<u32>>()).prop_shuffle(),
@@ -220,7 +220,8 @@ fn case_37_the_short_last_piece_is_found_in_another_slot() {
     assert_eq!(place.file("a"), place.content);
 }
 
-/// Case 38 of the original's tests (SW-10): what changed while it waited is not moved home, and nothing is lost by it.
+/// Case 38 of the original's tests (SW-10): what changed while it waited is not moved home, and nothing is
+/// lost by it.
 #[test]
 fn case_38_a_piece_that_changed_is_not_moved_home() {
     let place = Place::new(12, 4);
@@ -267,7 +268,8 @@ fn case_39_data_is_taken_unseen_on_request() {
     assert_eq!(store.read(1, 0, 4).unwrap(), place.piece(1));
 }
 
-/// Case 43 of the original's tests (SW-6): a check that is stopped ends soon and marks nothing; done, it tells how far it is.
+/// Case 43 of the original's tests (SW-6): a check that is stopped ends soon and marks nothing; done, it
+/// tells how far it is.
 #[test]
 fn case_43_a_stopped_check_marks_nothing() {
     let place = Place::new(40, 4);
@@ -292,7 +294,8 @@ fn case_43_a_stopped_check_marks_nothing() {
     assert_eq!(store.held(), (0..7).collect::<Vec<_>>());
 }
 
-/// Case 44 of the original's tests, as departed from (SW-23): an error has a kind, no piece is lost by it, and it heals.
+/// Case 44 of the original's tests, as departed from (SW-23): an error has a kind, no piece is lost by it,
+/// and it heals.
 #[test]
 fn case_44_a_write_error_changes_nothing() {
     let place = Place::new(12, 4);
@@ -396,7 +399,8 @@ fn saved_places_may_be_anything() {
             let mut bytes = saved.to_vec();
             bytes[at] ^= 1 << bit;
             place.torrent.saved = Some(bytes.into());
-            // What comes is a placement, or nothing: it does not panic, and a hash guards what is served of it.
+            // What comes is a placement, or nothing: it does not panic, and a hash guards what is served of
+            // it.
             let store = place.open();
             assert!(store.slots().len() == 4);
         }

@@ -245,8 +245,8 @@ fn memory_has_a_limit_that_torrents_share() {
     (0..3).for_each(|piece| again.write(piece, 0, b"e").unwrap());
 }
 
-/// Case 25 of the original's tests, of the fake files (FO-2) that the memory store took the place of: what a write leaves
-/// out is not made up. It is missing, where the original said zero.
+/// Case 25 of the original's tests, of the fake files (FO-2) that the memory store took the place of: what a
+/// write leaves out is not made up. It is missing, where the original said zero.
 #[test]
 fn case_25_a_write_past_the_end_leaves_a_gap() {
     let store = memory(torrent("unused".as_ref(), &[("a", 16)], 16), TestHost::new());

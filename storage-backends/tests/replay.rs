@@ -22,10 +22,13 @@ fn every_recorded_scenario_agrees() {
     assert_eq!(replayed(RECORDED), (true, "8 of 8 scenarios agree\n".into()));
 }
 
+/// Alters what was observed after an event.
+type Alter = fn(&mut Value);
+
 /// Whatever of an observation is altered, wherever: it is told.
 #[test]
 fn another_observation_differs() {
-    let alterations: [(&str, fn(&mut Value)); 7] = [
+    let alterations: [(&str, Alter); 7] = [
         ("slot_of_piece", |event| {
             let slots = event["slot_of_piece"].as_object_mut().unwrap();
             let (_, slot) = slots.iter_mut().next().unwrap();

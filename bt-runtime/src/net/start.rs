@@ -26,8 +26,9 @@ pub(crate) struct Ready {
     pub(crate) downloaded: u64,
 }
 
-/// Opens the store of a torrent in `folder` and finds out what of it is there: what the store vouches for is taken, the
-/// rest is hashed; everything when `check_all` says so, and then the store goes without what it saved. `done` counts the pieces looked at; what the user should know goes to `warn`.
+/// Opens the store of a torrent in `folder` and finds out what of it is there: what the store vouches for is
+/// taken, the rest is hashed. With `check_all` everything is hashed, and the store goes without what it saved.
+/// `done` counts the pieces looked at; what the user should know goes to `warn`.
 ///
 /// # Errors
 /// One line: why the torrent cannot start.

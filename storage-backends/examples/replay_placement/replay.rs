@@ -1,5 +1,5 @@
-//! One recorded scenario of the placement: a file on disk, written through `compact` as the engine would, with the table of
-//! pieces beside it and a piece policy that says when endgame begins.
+//! One recorded scenario of the placement: a file on disk, written through `compact` as the engine would,
+//! with the table of pieces beside it and a piece policy that says when endgame begins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,8 +117,8 @@ impl Client {
         Ok(Self { folder, torrent, content, fill, store, pieces, policy, endgame: false })
     }
 
-    /// Fetches a piece: asks for all its blocks, writes them as they arrive, and hashes it when they are there. Answers
-    /// whether it was good, or is not whole.
+    /// Fetches a piece: asks for all its blocks, writes them as they arrive, and hashes it when they are
+    /// there. Answers whether it was good, or is not whole.
     fn event(&mut self, event: &Event) -> Result<bool, String> {
         let piece = PieceIndex(event.piece);
         if event.piece >= self.pieces.count() {

@@ -57,7 +57,8 @@ impl Victim {
         block_on(Compact::new(Config::default()).unwrap().open_store(torrent, TestHost::new())).unwrap()
     }
 
-    /// Starts on what is on the disk now, with the last checkpoint and without: all that was verified is found.
+    /// Starts on what is on the disk now, with the last checkpoint and without: all that was verified is
+    /// found.
     fn is_found(&self, when: &str) {
         for saved in [None, self.saved.clone()] {
             let store = self.open(saved.clone());

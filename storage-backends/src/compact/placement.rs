@@ -1,9 +1,9 @@
 //! Which slot holds which piece: the original's placement (`SW-10` to `SW-17`), without a disk.
 //!
-//! Slot *i* is the range of bytes where piece *i* belongs, its home. A piece that arrives gets the lowest slot that
-//! holds nothing, so that the files grow from their start without holes; a piece that stands in another's slot
-//! moves on when that slot is wanted, and home as soon as the files have grown so far. When nothing is missing
-//! everything is at home, with no final pass.
+//! Slot *i* is the range of bytes where piece *i* belongs, its home. A piece that arrives gets the lowest
+//! slot that holds nothing, so that the files grow from their start without holes; a piece that stands in
+//! another's slot moves on when that slot is wanted, and home as soon as the files have grown so far. When
+//! nothing is missing everything is at home, with no final pass.
 //!
 //! ```
 //! use bt_api::{PieceIndex, PieceSet};
@@ -27,9 +27,9 @@ use bt_api::{PieceIndex, PieceSet};
 
 /// Where each piece is.
 ///
-/// What always holds (`SW-14`): a slot is empty, or the place of just one piece; a piece that is not at home has left its
-/// own slot empty; so when no slot is empty, every piece is at home. A last piece that is shorter than the others
-/// leaves a slot that no other piece ever gets.
+/// What always holds (`SW-14`): a slot is empty, or the place of just one piece; a piece that is not at home
+/// has left its own slot empty; so when no slot is empty, every piece is at home. A last piece that is
+/// shorter than the others leaves a slot that no other piece ever gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The piece in each slot, or [`NOTHING`].
@@ -67,8 +67,8 @@ pub enum Step {
 }
 
 impl Placement {
-    /// The placement of a torrent of which nothing is there. The pieces in `pinned` stand at home from the start and for
-    /// good, and nothing else gets their slots.
+    /// The placement of a torrent of which nothing is there. The pieces in `pinned` stand at home from the
+    /// start and for good, and nothing else gets their slots.
     pub fn new(pinned: PieceSet) -> Self {
         let count = pinned.pieces() as usize;
         let mut placement = Self { held: vec![NOTHING; count], places: vec![NOTHING; count], full_before: 0 };
@@ -76,8 +76,9 @@ impl Placement {
         placement
     }
 
-    /// The placement in which the slots hold these pieces, or nothing; `None` when that can never come about (see
-    /// [`Placement`]), for it may come from a file. `short_last` says whether the last piece is shorter than the others.
+    /// The placement in which the slots hold these pieces, or nothing; `None` when that can never come about
+    /// (see [`Placement`]), for it may come from a file. `short_last` says whether the last piece is shorter
+    /// than the others.
     pub fn restore(
         pinned: PieceSet,
         short_last: bool,
@@ -126,8 +127,9 @@ impl Placement {
     }
 
     /// What to do so that `piece` has a place: nothing when it has one, otherwise up to two moves and its
-    /// [`Step::Place`]. Each move ends in a slot whose contents nobody needs any more, and what it leaves is whole until the
-    /// next step: whenever the work is broken off, every piece is whole where it was or where it goes.
+    /// [`Step::Place`]. Each move ends in a slot whose contents nobody needs any more, and what it leaves is
+    /// whole until the next step: whenever the work is broken off, every piece is whole where it was or
+    /// where it goes.
     pub fn plan(&self, piece: PieceIndex) -> Vec<Step> {
         let place = |slot, fresh| Step::Place { piece, slot, fresh };
         if self.slot_of(piece).is_some() {
@@ -137,7 +139,8 @@ impl Placement {
         // The piece in this one's own slot, if the files have grown so far.
         let tenant = self.piece_in(piece);
         match (self.slot_of(hole), tenant) {
-            // Case A (SW-10): the piece that belongs into the hole goes home, and leaves its place to this one.
+            // Case A (SW-10): the piece that belongs into the hole goes home, and leaves its place to this
+            // one.
             (Some(freed), tenant) => {
                 let home = Step::Move { piece: hole, from: freed, to: hole };
                 match tenant.filter(|_| freed != piece) {

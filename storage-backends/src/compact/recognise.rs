@@ -1,13 +1,14 @@
 //! Who is where, by the hashes of what the slots hold: the original's start-up check (`SW-3` to `SW-5`).
 //!
-//! A slot that holds its own piece is that piece's place. In another slot a piece is recognised when its own slot
-//! was never reached (SW-4 b), the short last piece by the first bytes of a slot (SW-4 c). What nobody recognises is
-//! an unfinished part of the slot's own piece (SW-4 d).
+//! A slot that holds its own piece is that piece's place. In another slot a piece is recognised when its own
+//! slot was never reached (SW-4 b), the short last piece by the first bytes of a slot (SW-4 c). What nobody
+//! recognises is an unfinished part of the slot's own piece (SW-4 d).
 //!
-//! One rule is added, for after a crash. The original recognises a piece away from home only while its own slot is not on
-//! the disk; but a copy home that was cut short may have brought its slot there, when the slot lies in several files. So
-//! what is left then is looked through once more for pieces that were found nowhere else, and the slot of such a piece counts
-//! as empty, whatever lies in it. Nothing that the original finds is found elsewhere by this.
+//! One rule is added, for after a crash. The original recognises a piece away from home only while its own
+//! slot is not on the disk; but a copy home that was cut short may have brought its slot there, when the
+//! slot lies in several files. So what is left then is looked through once more for pieces that were found
+//! nowhere else, and the slot of such a piece counts as empty, whatever lies in it. Nothing that the
+//! original finds is found elsewhere by this.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -227,7 +228,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever lies there: each piece is where its hash says, nothing at home is missed, and it is a placement.
+        /// Whatever lies there: each piece is where its hash says, nothing at home is missed, and it is a
+        /// placement.
         #[test]
         fn what_is_arranged_keeps_the_rules(
             kinds in prop::array::uniform7(0_u8..5), slots in prop::array::uniform7(prop::option::of(0_u8..6)),

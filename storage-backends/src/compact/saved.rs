@@ -1,7 +1,7 @@
 //! What the store wants back at its next start: that of [`crate::disk`], and which slot holds which piece.
 //!
-//! After the shared part come four bytes for each slot, little-endian: the piece in it, or all ones. What does not
-//! fit the torrent or cannot come about is taken as nothing saved.
+//! After the shared part come four bytes for each slot, little-endian: the piece in it, or all ones. What
+//! does not fit the torrent or cannot come about is taken as nothing saved.
 
 use bt_api::{PieceIndex, PieceSet, Torrent};
 

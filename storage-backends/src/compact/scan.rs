@@ -1,4 +1,5 @@
-//! Hashes what the slots hold, on all cores and in bounded memory: the reading half of the start-up check (`SW-4`).
+//! Hashes what the slots hold, on all cores and in bounded memory: the reading half of the start-up check
+//! (`SW-4`).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,9 @@
 //! Carries plans out on the disk, and orders the moves against reads and writes.
 //!
-//! Plans are carried out one at a time. While a piece moves, nobody reads or writes it: who wants to waits, and the move
-//! waits for who is at it already. Every other piece stays in use meanwhile. Each call takes what it waits for and
-//! lets go of it by itself, so no order of calls blocks another for good, even on one thread.
+//! Plans are carried out one at a time. While a piece moves, nobody reads or writes it: who wants to waits,
+//! and the move waits for who is at it already. Every other piece stays in use meanwhile. Each call takes
+//! what it waits for and lets go of it by itself, so no order of calls blocks another for good, even on one
+//! thread.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -38,8 +39,8 @@ struct Traffic {
 }
 
 impl Slots {
-    /// The slots on `disk`. Fresh ones are filled with `fill`; `verify_moves` says whether a piece that is had is
-    /// hashed on its way home.
+    /// The slots on `disk`. Fresh ones are filled with `fill`; `verify_moves` says whether a piece that is
+    /// had is hashed on its way home.
     pub(super) fn new(disk: Arc<Disk>, placement: Placement, fill: u8, verify_moves: bool) -> Self {
         Self {
             disk,
@@ -100,8 +101,8 @@ impl Slots {
     pub(super) fn checkpoint(&self) -> Result<Vec<u8>, StorageError> {
         let (before, sealed) = (self.placement(), self.disk.sealed());
         self.disk.sync()?;
-        // Nothing moves between a look at the files and a look at who is where. What moved since before they were
-        // forced to the disk is perhaps not there: it is hashed at the next start.
+        // Nothing moves between a look at the files and a look at who is where. What moved since before they
+        // were forced to the disk is perhaps not there: it is hashed at the next start.
         let _turn = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut saved = self.disk.saved(&sealed);
         self.disowned.store(false, Ordering::Relaxed);
@@ -153,8 +154,8 @@ impl Slots {
             );
             return Err(StorageError::new(StorageErrorKind::Corrupt, what));
         }
-        // What the old slot holds is written over soon. Until the copy is on the disk, and with it that the files
-        // changed since the last checkpoint, a power cut must not find that done.
+        // What the old slot holds is written over soon. Until the copy is on the disk, and with it that the
+        // files changed since the last checkpoint, a power cut must not find that done.
         if self.disk.syncs_at_seal() || (self.disk.syncs() && !self.disowned.load(Ordering::Relaxed)) {
             self.disk.sync_slot(to, Sync::All)?;
             self.disowned.store(true, Ordering::Relaxed);

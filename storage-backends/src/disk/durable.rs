@@ -40,8 +40,9 @@ impl Disk {
         Ok(self.saved(&before))
     }
 
-    /// What is to be saved, once all was forced to the disk that was written up to when `before` was sealed: only that
-    /// is on the disk, and only what is sealed still after the files were looked at has not been written in between.
+    /// What is to be saved, once all was forced to the disk that was written up to when `before` was sealed:
+    /// only that is on the disk, and only what is sealed still after the files were looked at has not been
+    /// written in between.
     pub(crate) fn saved(&self, before: &PieceSet) -> Saved {
         let files = (0..self.torrent.layout.files().len()).map(|file| self.stamp(file)).collect();
         let mut table = self.table();
@@ -129,9 +130,9 @@ impl Disk {
         now.map(Stamp::from)
     }
 
-    /// Takes a nanosecond off the time of a file that we wrote, so that any later write gives it another time:
-    /// the system's clock for that moves in steps of some milliseconds, and two writes in one step look alike.
-    /// Who may not set the time does without.
+    /// Takes a nanosecond off the time of a file that we wrote, so that any later write gives it another
+    /// time: the system's clock for that moves in steps of some milliseconds, and two writes in one step
+    /// look alike. Who may not set the time does without.
     fn backdate(&self, file: usize) {
         let due = |state: &State| state.touched && state.writers == 0;
         if !due(&self.table().files[file]) {

@@ -93,8 +93,8 @@ pub(super) fn copy(_: &OwnedFd, _: u64, _: &OwnedFd, _: u64, _: usize) -> io::Re
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Gives a file of `from` bytes room on the disk for `to`, all of it there: the new bytes are zeros. Where the
-/// file system cannot set room aside they are written.
+/// Gives a file of `from` bytes room on the disk for `to`, all of it there: the new bytes are zeros. Where
+/// the file system cannot set room aside they are written.
 pub(super) fn allocate(file: &OwnedFd, from: u64, to: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {

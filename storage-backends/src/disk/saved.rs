@@ -1,9 +1,9 @@
-//! What a store on the disk wants back at its next start: which slots hold what matched its hash, and how to tell
-//! that the files are still those that held it.
+//! What a store on the disk wants back at its next start: which slots hold what matched its hash, and how to
+//! tell that the files are still those that held it.
 //!
 //! One byte that tells the store and the version of its format, the info-hash, 24 bytes for each file of the
-//! torrent, a bitfield; a store may add more. The length follows from the torrent; anything else is taken as nothing
-//! saved, and costs a check of the data.
+//! torrent, a bitfield; a store may add more. The length follows from the torrent; anything else is taken as
+//! nothing saved, and costs a check of the data.
 
 use bt_api::{PieceSet, Torrent};
 
@@ -53,7 +53,8 @@ impl Saved {
         bytes
     }
 
-    /// What `bytes` say of `torrent`, where they begin with what [`Self::encode`] makes, and the bytes after it.
+    /// What `bytes` say of `torrent`, where they begin with what [`Self::encode`] makes, and the bytes after
+    /// it.
     pub(crate) fn decode<'a>(bytes: &'a [u8], format: u8, torrent: &Torrent) -> Option<(Self, &'a [u8])> {
         let (found, rest) = bytes.split_first()?;
         let (info_hash, rest) = rest.split_first_chunk()?;
