@@ -232,11 +232,15 @@ fn case_39_data_is_taken_unseen_on_request() {
 #[test]
 fn writes_in_one_tick_of_the_clock_are_told_apart() {
     for _ in 0..20 {
-        let (_folder, mut torrent) = three();
+        let (folder, mut torrent) = three();
+        let written = || fs::metadata(folder.path().join("t/a")).unwrap().modified().unwrap();
         let store = open(&torrent);
         store.write(0, 0, b"good").unwrap();
         store.seal(0);
+        let before = written();
         torrent.saved = store.checkpoint().unwrap();
+        // No write that comes now gives it this time.
+        assert_eq!(before.duration_since(written()).unwrap(), Duration::from_nanos(1));
         store.write(0, 0, b"evil").unwrap();
         drop(store);
         assert_eq!(open(&torrent).pieces_held(), [0; 0]);
