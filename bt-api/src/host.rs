@@ -23,6 +23,10 @@ pub trait Host: Send + Sync {
     /// Runs `work` where blocking does no harm, and waits for it. Most callers want [`run_blocking`].
     fn run_boxed(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 
+    /// Tells how far a slow [`open`](crate::StorageBackend::open) of a store is: it has looked at so many of
+    /// the torrent's pieces. Users see it as the progress of the check at the start.
+    fn looked_at(&self, pieces: u32);
+
     /// The SHA-1 of `blocks` laid end to end, worked out off the reactor.
     fn hash(&self, blocks: Vec<Block>) -> BoxFuture<'static, PieceHash>;
 

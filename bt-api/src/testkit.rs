@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub struct TestHost {
     clock: Arc<Mutex<Clock>>,
     /// Blocking work that waits for [`Self::run_held`], where the test holds work back.
     held: Mutex<Option<VecDeque<Work>>>,
+    looked_at: AtomicU32,
 }
 
 #[derive(Default)]
@@ -65,6 +67,11 @@ impl TestHost {
         drop(clock);
         // Who is not due yet looks at the clock and sleeps again.
         sleepers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The most pieces that a store said it has looked at.
+    pub fn pieces_looked_at(&self) -> u32 {
+        self.looked_at.load(Ordering::Relaxed)
     }
 
     /// From now on blocking work waits for [`Self::run_held`], as on a busy machine.
@@ -116,6 +123,10 @@ impl Host for TestHost {
             let _ = done.send(());
         }));
         Box::pin(async move { result.await.expect("held work is run before the host is dropped") })
+    }
+
+    fn looked_at(&self, pieces: u32) {
+        self.looked_at.fetch_max(pieces, Ordering::Relaxed);
     }
 
     fn hash(&self, blocks: Vec<Block>) -> BoxFuture<'static, PieceHash> {

@@ -1,5 +1,5 @@
-//! Each ability that a store, a layer, a tracker client or a source must have (bt-api's traits), in a tiny plug-in
-//! that needs exactly it, chosen by a profile and run over real sockets. Those of policies are in
+//! Each ability that a store, a layer, a tracker client or a source must have (bt-api's traits), in a tiny
+//! plug-in that needs exactly it, chosen by a profile and run over real sockets. Those of policies are in
 //! `engine/tests/abilities.rs`.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use bt_api::{
 };
 use bt_engine::metainfo::{Metainfo, Rules, create};
 use bt_runtime::Profile;
-use bt_runtime::net::{AddOptions, Session, SessionOptions, TorrentHandle};
+use bt_runtime::net::{AddOptions, Phase, Session, SessionOptions, TorrentHandle};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use tempfile::{TempDir, tempdir};
@@ -51,8 +51,8 @@ fn count(name: &str, what: &str) -> usize {
     seen(name).lock().unwrap().iter().filter(|seen| seen.starts_with(what)).count()
 }
 
-/// A store of its own: one flat file in the order of arrival. It moves pieces about, vouches for what it saved,
-/// reads on workers, and hands out buffers that it has anyway.
+/// A store of its own: one flat file in the order of arrival. It moves pieces about, vouches for what it
+/// saved, reads on workers, and hands out buffers that it has anyway.
 struct Arrival(Config);
 
 impl Plugin for Arrival {
@@ -194,7 +194,8 @@ impl TorrentStore for ArrivalStore {
     }
 }
 
-/// A layer that passes everything on, and notes that it was there; every third write fails, each time otherwise.
+/// A layer that passes everything on, and notes that it was there; every third write fails, each time
+/// otherwise.
 struct Unsteady(Config);
 
 impl Plugin for Unsteady {
@@ -230,7 +231,13 @@ impl TorrentStore for UnsteadyStore {
         offset: u32,
         length: u32,
     ) -> BoxFuture<'_, Result<Block, StorageError>> {
-        self.inner.read(piece, offset, length)
+        Box::pin(async move {
+            let read = self.inner.read(piece, offset, length).await;
+            if read.is_ok() {
+                note(&self.test, "read");
+            }
+            read
+        })
     }
     fn write(
         &self,
@@ -395,7 +402,76 @@ async fn seeder(content: &Content) -> Session {
     seeder
 }
 
-/// A store that keeps pieces elsewhere than they belong, moves them, vouches for what it saved, and is read from.
+/// A store that looks at what is there for ever, and says that it has seen three pieces.
+struct Glacial;
+
+impl Plugin for Glacial {
+    type Kind = plugin::Storage;
+    type Config = Config;
+    const NAME: &'static str = "glacial";
+    const SUMMARY: &'static str = "starts, and never has started";
+    fn build(_: Config) -> Result<Box<dyn StorageBackend>, BuildError> {
+        Ok(Box::new(Self))
+    }
+}
+bt_api::register!(Glacial);
+
+impl StorageBackend for Glacial {
+    fn open(
+        &self,
+        _: Arc<Torrent>,
+        host: Arc<dyn Host>,
+    ) -> BoxFuture<'_, Result<Box<dyn TorrentStore>, StorageError>> {
+        Box::pin(async move {
+            [1, 3, 2].into_iter().for_each(|pieces| host.looked_at(pieces));
+            futures::future::pending().await
+        })
+    }
+}
+
+/// What a store says of a slow start is the progress that users see; and it can be stopped.
+#[test]
+fn a_slow_start_of_a_store_is_seen() {
+    block_on(async {
+        let (content, folder) = (content(20), tempdir().unwrap());
+        let session = session("[storage]\nuse = 'glacial'", NO_TRACKER, None).await;
+        let handle = add(&session, &content, folder.path(), &[], &[]).await;
+        let seen = async {
+            while handle.progress().phase != (Phase::Checking { done: 3, total: 20 }) {
+                async_std::task::yield_now().await;
+            }
+        };
+        assert!(timeout(PATIENCE, seen).await.is_ok(), "{:?}", handle.progress());
+        session.stop().await;
+    });
+}
+
+/// What `compact` found out of order at its start is not hashed again, and nothing that it knows to be no
+/// piece.
+#[test]
+fn what_a_store_hashed_at_its_start_is_not_hashed_again() {
+    block_on(async {
+        let (content, folder) = (content(20), tempdir().unwrap());
+        let at = |piece: usize| &content.bytes[piece * PIECE as usize..][..PIECE as usize];
+        std::fs::write(folder.path().join("file"), [at(7), at(1), &[0; PIECE as usize], at(5)].concat())
+            .unwrap();
+        let storage = "[storage]\nuse = 'compact'\n[[storage.layer]]\nuse = 'unsteady'\ntest = 'again'";
+        let session = session(storage, NO_TRACKER, None).await;
+        let handle = add(&session, &content, folder.path(), &[], &[]).await;
+        let running = async {
+            while handle.progress().status.bytes_total == 0 {
+                async_std::task::yield_now().await;
+            }
+        };
+        assert!(timeout(PATIENCE, running).await.is_ok(), "{:?}", handle.progress());
+        assert_eq!(handle.progress().status.bytes_have, 3 * u64::from(PIECE));
+        assert_eq!(count("again", "read"), 0);
+        session.stop().await;
+    });
+}
+
+/// A store that keeps pieces elsewhere than they belong, moves them, vouches for what it saved, and is read
+/// from.
 #[test]
 fn a_store_of_its_own_order_downloads_resumes_and_seeds() {
     block_on(async {

@@ -1,8 +1,8 @@
 //! A torrent's files on disk, below the output folder, at the paths that the torrent says.
 //!
 //! Files are sparse: each is made at its first write and grows to where it was written, so a byte past its
-//! end is [missing](bt_api::StorageErrorKind::Missing), and one in a hole reads as zero, which its piece's hash
-//! shows. Pad files (BEP 47) read as zeros and are never on the disk.
+//! end is [missing](bt_api::StorageErrorKind::Missing), and one in a hole reads as zero, which its piece's
+//! hash shows. Pad files (BEP 47) read as zeros and are never on the disk.
 //!
 //! The store never follows a symbolic link below the output folder, and it only ever writes into the file
 //! that it opened or made: one that was deleted, replaced or shortened meanwhile is told and left as it is.
@@ -20,13 +20,12 @@ use bt_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::claim::Claims;
-use self::disk::Disk;
+use crate::disk::{Claims, Disk, Rules, Saved, Sync};
 
-mod claim;
-mod disk;
-mod folder;
-mod saved;
+pub use crate::disk::{LongerFile, SyncWhen};
+
+/// Begins what is saved; another format gets another number, and an older program then checks the data again.
+const FORMAT: u8 = 1;
 
 /// The plug-in `files`.
 pub struct Files {
@@ -44,33 +43,33 @@ pub struct Config {
     pub max_open_files: usize,
     /// When written data is forced to the disk.
     pub sync: SyncWhen,
+    /// How a file comes to its length.
+    pub allocation: Allocation,
+    /// Whether data that is there already is hashed at the start. If not, it is taken as complete and hashed
+    /// when it is first read; what does not match then is wanted again (SW-4, SW-24).
+    pub check_hashes: bool,
 }
 
-/// What becomes of a file that is longer than the torrent says.
+/// How a file comes to its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum LongerFile {
-    /// The torrent does not start: the file may be something else.
-    Refuse,
-    /// It is cut, as the original did (ST-2).
-    Truncate,
-}
-
-/// When written data is forced to the disk, so that it outlives a power cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SyncWhen {
-    /// Before a piece is announced, and at each checkpoint: slow.
-    Seal,
-    /// At each checkpoint and at the end.
-    Checkpoint,
-    /// When the system does it by itself. After a power cut a piece that the resume file has may be lost.
-    Never,
+pub enum Allocation {
+    /// It grows as it is written, and takes up room for what was written.
+    Sparse,
+    /// It has its full length and all its room from the start, as in 3.0 to 3.2 (ST-2): then a torrent that
+    /// does not fit does not start, and one that started never runs out of room.
+    Preallocate,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { longer_file: LongerFile::Refuse, max_open_files: 50, sync: SyncWhen::Checkpoint }
+        Self {
+            longer_file: LongerFile::Refuse,
+            max_open_files: 50,
+            sync: SyncWhen::Checkpoint,
+            allocation: Allocation::Sparse,
+            check_hashes: true,
+        }
     }
 }
 
@@ -96,10 +95,27 @@ impl StorageBackend for Files {
     ) -> BoxFuture<'_, Result<Box<dyn TorrentStore>, StorageError>> {
         Box::pin(async move {
             let (config, claims) = (self.config.clone(), self.claims.clone());
-            let disk = run_blocking(&*host, move || Disk::open(torrent, config, claims)).await?;
+            let disk = run_blocking(&*host, move || open(torrent, &config, claims)).await?;
             Ok(Box::new(Store { disk: Arc::new(disk), host }) as Box<dyn TorrentStore>)
         })
     }
+}
+
+fn open(torrent: Arc<Torrent>, config: &Config, claims: Arc<Mutex<Claims>>) -> Result<Disk, StorageError> {
+    let Config { longer_file, max_open_files, sync, .. } = *config;
+    let disk = Disk::open(torrent.clone(), Rules { longer_file, max_open_files, sync }, claims)?;
+    let saved = torrent.saved.as_ref().and_then(|bytes| Saved::decode(bytes, FORMAT, &torrent));
+    // Bytes after the end are of no format of ours.
+    if let Some((saved, [])) = saved {
+        disk.vouch(saved.vouched(&torrent, &disk.stamps()));
+    }
+    if !config.check_hashes {
+        disk.vouch_unchecked(&disk.allocated());
+    }
+    if config.allocation == Allocation::Preallocate {
+        disk.preallocate()?;
+    }
+    Ok(disk)
 }
 
 /// The open files of one torrent. [`Disk`] does the work, where blocking does no harm.
@@ -148,7 +164,7 @@ impl TorrentStore for Store {
     fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(async move {
             if self.disk.syncs_at_seal() {
-                return self.blocking(move |disk| disk.sync_and_seal(piece)).await;
+                self.blocking(move |disk| disk.sync_slot(piece, Sync::Data)).await?;
             }
             self.disk.seal(piece);
             Ok(())
@@ -156,7 +172,7 @@ impl TorrentStore for Store {
     }
 
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(self.blocking(|disk| disk.checkpoint().map(Some)))
+        Box::pin(self.blocking(|disk| Ok(Some(disk.checkpoint()?.encode(FORMAT, disk.torrent()).into()))))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {

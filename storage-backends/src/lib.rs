@@ -2,12 +2,15 @@
 //!
 //! | name | keeps the bytes |
 //! | --- | --- |
+//! | [`compact`] | in the same files, filled from the start without holes, as the original did |
 //! | [`files`] | in the files of the torrent, below the output folder |
 //! | [`memory`] | in memory, for tests and for measuring the rest |
 //!
 //! A binary that says `use bt_storage as _;` has them all in its registry. How to write another one is
 //! told in [`bt_api::guide::storage`].
 
+pub mod compact;
+mod disk;
 pub mod files;
 pub mod layer;
 pub mod memory;

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use bt_api::testkit::TestHost;
 use bt_api::{Plugin, StorageError, StorageErrorKind, Torrent};
-use bt_storage::files::{Config, Files, LongerFile, SyncWhen};
-use common::{Waiting, blocks, pattern, torrent};
+use bt_storage::files::{Allocation, Config, Files, LongerFile, SyncWhen};
+use common::{Waiting, blocks, hash_pieces, pattern, torrent};
 use tempfile::{TempDir, tempdir};
 
 fn try_open_with(torrent: &Torrent, config: Config) -> Result<Waiting, StorageError> {
@@ -89,7 +89,7 @@ fn handles(folder: &Path) -> Vec<(String, u32)> {
 
 /// Case 19 of the original's tests.
 #[test]
-fn a_span_lies_in_its_files() {
+fn case_19_a_span_lies_in_its_files() {
     let folder = tempdir().unwrap();
     let store = open(&torrent(folder.path(), &[("a", 5), ("b", 4), ("c", 3)], 12));
     assert_eq!(
@@ -106,7 +106,7 @@ fn a_span_lies_in_its_files() {
 
 /// Case 20 of the original's tests; a file without bytes that has some is left alone (ST-1).
 #[test]
-fn a_file_without_bytes_is_made_at_the_start() {
+fn case_20_a_file_without_bytes_is_made_at_the_start() {
     let folder = tempdir().unwrap();
     let torrent = torrent(folder.path(), &[("a", 3), ("b", 0), ("c", 3), ("e/f", 0)], 6);
     fs::create_dir_all(folder.path().join("t/e")).unwrap();
@@ -120,7 +120,7 @@ fn a_file_without_bytes_is_made_at_the_start() {
 
 /// Case 22 of the original's tests: what is there of a short file is read, what is not is missing.
 #[test]
-fn a_short_file_is_completed() {
+fn case_22_a_short_file_is_completed() {
     let folder = tempdir().unwrap();
     let torrent = torrent(folder.path(), &[("a", 4)], 4);
     fs::create_dir(folder.path().join("t")).unwrap();
@@ -137,7 +137,7 @@ fn a_short_file_is_completed() {
 
 /// Case 23 of the original's tests (ST-6).
 #[test]
-fn the_first_write_reopens_a_file_and_later_ones_do_not() {
+fn case_23_the_first_write_reopens_a_file_and_later_ones_do_not() {
     let (folder, mut torrent) = three();
     fill(&mut torrent);
     let store = open(&torrent);
@@ -156,6 +156,95 @@ fn the_first_write_reopens_a_file_and_later_ones_do_not() {
     assert_eq!(handles(folder.path()), []);
     let error = store.read(0, 0, 4).unwrap_err();
     assert_eq!(error.to_string(), "opening \"t/a\": the store is closed");
+}
+
+/// Case 24 of the original's tests (ST-7): what is complete is only read.
+#[test]
+fn case_24_a_complete_torrent_is_opened_for_reading_only() {
+    let (folder, torrent) = three();
+    let store = open(&torrent);
+    for piece in 0..4 {
+        store.write(piece, 0, &pattern(piece as u8, 4)).unwrap();
+        store.seal(piece);
+    }
+    assert_eq!(handles(folder.path()).iter().filter(|(_, flags)| flags & 3 == 2).count(), 3);
+    store.checkpoint().unwrap();
+    (0..4).for_each(|piece| assert_eq!(store.read(piece, 0, 4).unwrap(), pattern(piece as u8, 4)));
+    assert_eq!(handles(folder.path()).iter().map(|(_, flags)| flags & 3).collect::<Vec<_>>(), [0; 3]);
+    // A piece that turns out wrong is written all the same.
+    store.write(1, 0, b"anew").unwrap();
+    assert_eq!(store.read(1, 0, 4).unwrap(), b"anew");
+}
+
+/// ST-2 as 3.0 to 3.2 had it: all the room is taken at the start, and what is new is no piece.
+#[test]
+fn files_have_all_their_room_from_the_start_on_request() {
+    let (folder, torrent) = three();
+    fs::create_dir(folder.path().join("t")).unwrap();
+    fs::write(folder.path().join("t/a"), "piec").unwrap();
+    let config = Config { allocation: Allocation::Preallocate, ..Config::default() };
+    let store = try_open_with(&torrent, config).unwrap();
+    let t = folder.path().join("t");
+    let lengths = [(t.join("a"), 6), (t.join("c"), 3), (t.join("d"), 0), (t.join("d/b"), 7)];
+    assert_eq!(listing(&t), lengths);
+    assert!(fs::metadata(t.join("d/b")).unwrap().blocks() > 0, "it takes up room");
+    assert_eq!(store.read(0, 0, 4).unwrap(), b"piec");
+    for piece in 1..4 {
+        let error = store.read(piece, 0, 4).unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::Missing, "not even read: {error}");
+    }
+    store.write(2, 1, b"xyz").unwrap();
+    assert_eq!(store.read(2, 0, 4).unwrap(), b"\0xyz");
+}
+
+/// Case 39 (SW-4, SW-24): what is there is taken as it is, and hashed at its first read.
+#[test]
+fn case_39_data_is_taken_unseen_on_request() {
+    let (folder, mut torrent) = three();
+    hash_pieces(&mut torrent, &(0..4).flat_map(|piece| pattern(piece, 4)).collect::<Vec<_>>());
+    fill(&mut torrent);
+    torrent.saved = None;
+    fs::write(folder.path().join("t/c"), "bad").unwrap();
+    let config = Config { check_hashes: false, ..Config::default() };
+    let store = try_open_with(&torrent, config.clone()).unwrap();
+    assert!(store.held().is_full());
+    assert_eq!(store.read(1, 2, 2).unwrap(), pattern(1, 4)[2..]);
+    let error = store.read(3, 0, 1).unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Corrupt);
+    assert!(
+        error.to_string().starts_with("reading piece 3: what is there does not match its hash"),
+        "{error}"
+    );
+    assert_eq!(store.read(3, 0, 1).unwrap_err().kind(), StorageErrorKind::Missing, "it is hashed once");
+    assert_eq!(store.pieces_held(), [0, 1, 2]);
+    // Unlike what was only taken, what was hashed is vouched for at the next start.
+    store.seal(1);
+    torrent.saved = store.checkpoint().unwrap();
+    store.close().unwrap();
+    assert_eq!(open(&torrent).pieces_held(), [1]);
+    // A file that is not whole has no piece to take.
+    fs::write(folder.path().join("t/d/b"), "short").unwrap();
+    torrent.saved = None;
+    assert_eq!(try_open_with(&torrent, config).unwrap().pieces_held(), [0, 1]);
+}
+
+/// A time that the system cannot tell from the one before does not hide a write after the checkpoint.
+#[test]
+fn writes_in_one_tick_of_the_clock_are_told_apart() {
+    for _ in 0..20 {
+        let (folder, mut torrent) = three();
+        let written = || fs::metadata(folder.path().join("t/a")).unwrap().modified().unwrap();
+        let store = open(&torrent);
+        store.write(0, 0, b"good").unwrap();
+        store.seal(0);
+        let before = written();
+        torrent.saved = store.checkpoint().unwrap();
+        // No write that comes now gives it this time.
+        assert_eq!(before.duration_since(written()).unwrap(), Duration::from_nanos(1));
+        store.write(0, 0, b"evil").unwrap();
+        drop(store);
+        assert_eq!(open(&torrent).pieces_held(), [0; 0]);
+    }
 }
 
 /// ST-9, over many more files than may be open.
@@ -461,9 +550,9 @@ fn the_output_folder_may_be_a_link_and_is_made() {
     assert_eq!(fs::read(real.path().join("deeper/still/t/a")).unwrap(), b"1234");
 }
 
-/// ST-2 departed from: the file may be something else.
+/// Case 21 of the original's tests; ST-2 departed from: the file may be something else.
 #[test]
-fn a_longer_file_is_refused_or_cut_on_request() {
+fn case_21_a_longer_file_is_refused_or_cut_on_request() {
     let (folder, mut torrent) = three();
     fill(&mut torrent);
     let c = folder.path().join("t/c");

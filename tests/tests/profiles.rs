@@ -68,7 +68,7 @@ fn tables() {
     refused(
         "[storage]\nuse = \"memory\"\n",
         "",
-        "p.toml:1:1: [storage] is missing: it says which storage backend to use (this binary has: files, memory)",
+        "p.toml:1:1: [storage] is missing: it says which storage backend to use (this binary has: compact, files, memory)",
     );
     refused(
         "[tracker]\nuse = [\"http\"]\n",
@@ -103,7 +103,7 @@ fn plug_ins() {
     refused(
         "use = \"memory\"",
         "",
-        "p.toml:5:1: `use` is missing: it names the storage backend (this binary has: files, memory)",
+        "p.toml:5:1: `use` is missing: it names the storage backend (this binary has: compact, files, memory)",
     );
     refused(
         "\"memory\"",
@@ -436,7 +436,7 @@ fn mainline_is_all_defaults() {
     assert_eq!(*profile.settings, bt_engine::Settings::default());
     let least = r#"choke.use = "tit-for-tat"
 piece.use = "rarest-first"
-storage.use = "files"
+storage.use = "compact"
 tracker.use = ["http"]"#;
     assert_eq!(profile.to_toml(), load(least, &[]).unwrap().to_toml());
 }

@@ -126,7 +126,8 @@ fn a_begun_piece_goes_on() {
     let downloaded = |keep: &'static str| {
         let place = Place::with_pieces(size, "16 MiB");
         let (_seeder, addr) = place.seeder("6 MiB/s");
-        let leecher = || place.leecher().peers([addr]).with(["--set", keep]);
+        // A sparse file shows how much came in.
+        let leecher = || place.leecher().peers([addr]).with(["--set", keep, "--set", "storage.use=files"]);
         let mut first = leecher().start();
         // Pieces this long are written while they come in.
         wait_until_written(&mut first, &place.target(), size / 4);

@@ -1,5 +1,5 @@
-//! What of a torrent is there already: pieces that the store and the resume file vouch for are taken, the
-//! others are read and hashed, on all cores.
+//! What of a torrent is there already: pieces that the store vouches for are taken, the others are read
+//! and hashed, on all cores.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! The runtime that stores and tracker clients are lent: async-std's, behind [`Host`].
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_std::net::{TcpStream, ToSocketAddrs, UdpSocket};
@@ -17,11 +19,18 @@ const HASH_TURN: usize = 256 << 10;
 pub(crate) struct NetHost {
     start: std::time::Instant,
     pool: BufferPool,
+    /// Where a store's slow start is told, if this is the host of one.
+    looked_at: Option<Arc<AtomicU32>>,
 }
 
 impl NetHost {
     pub(crate) fn new(pool: BufferPool) -> Self {
-        Self { start: std::time::Instant::now(), pool }
+        Self { start: std::time::Instant::now(), pool, looked_at: None }
+    }
+
+    /// The same host, for the store of one torrent: `looked_at` counts the pieces that it has looked at.
+    pub(crate) fn of_store(&self, looked_at: Arc<AtomicU32>) -> Self {
+        Self { start: self.start, pool: self.pool.clone(), looked_at: Some(looked_at) }
     }
 }
 
@@ -41,6 +50,13 @@ impl Host for NetHost {
 
     fn run_boxed(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         Box::pin(task::spawn_blocking(work))
+    }
+
+    fn looked_at(&self, pieces: u32) {
+        // Several workers may tell at a time, in any order.
+        if let Some(looked_at) = &self.looked_at {
+            looked_at.fetch_max(pieces, Ordering::Relaxed);
+        }
     }
 
     fn hash(&self, blocks: Vec<Block>) -> BoxFuture<'static, PieceHash> {

@@ -26,8 +26,9 @@ pub(crate) struct Ready {
     pub(crate) downloaded: u64,
 }
 
-/// Opens the store of a torrent in `folder` and finds out what of it is there; hashes everything when
-/// `check_all` says so. `done` counts the pieces looked at; what the user should know goes to `warn`.
+/// Opens the store of a torrent in `folder` and finds out what of it is there: what the store vouches for is
+/// taken, the rest is hashed. With `check_all` everything is hashed, and the store goes without what it saved.
+/// `done` counts the pieces looked at; what the user should know goes to `warn`.
 ///
 /// # Errors
 /// One line: why the torrent cannot start.
@@ -49,10 +50,10 @@ pub(crate) async fn start(
         let (before, now) = (found.storage_name, storage_name.as_str());
         warn(format!("everything is checked: the storage was {before:?} and is {now:?} now"));
     }
-    let saved = resume.as_ref().and_then(|resume| resume.store.clone());
+    let saved = resume.as_ref().filter(|_| !check_all).and_then(|resume| resume.store.clone());
     let torrent = Arc::new(metainfo.torrent(folder, saved));
     let backend = shared.profile.storage();
-    let host: Arc<dyn Host> = shared.host.clone();
+    let host: Arc<dyn Host> = Arc::new(shared.host.of_store(done.clone()));
     let opening = AssertUnwindSafe(async {
         let store: Arc<dyn TorrentStore> = backend.open(torrent.clone(), host).await?.into();
         let held = if check_all { PieceSet::new(pieces) } else { store.held().await? };
@@ -61,14 +62,7 @@ pub(crate) async fn start(
     let opened = opening.catch_unwind().await;
     let opened = opened
         .map_err(|panic| format!("the storage {storage_name} panicked: {}", panics::message(&*panic)))?;
-    let (store, mut trusted) = opened.map_err(|error| error.to_string())?;
-    if let Some(resume) = &resume {
-        // What the store vouches for and what was verified: either alone may be newer than the other.
-        let unsure: Vec<_> = trusted.iter().filter(|&piece| !resume.have.contains(piece)).collect();
-        unsure.into_iter().for_each(|piece| {
-            trusted.remove(piece);
-        });
-    }
+    let (store, trusted) = opened.map_err(|error| error.to_string())?;
     let have = check(&store, &torrent, trusted, done).await.map_err(|error| error.to_string())?;
     let (mut uploaded, mut downloaded, mut partial) = (0, 0, Vec::new());
     if let Some(resume) = resume {

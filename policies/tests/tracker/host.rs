@@ -33,6 +33,10 @@ impl Host for TestHost {
         async_std::task::spawn_blocking(work).boxed()
     }
 
+    fn looked_at(&self, _pieces: u32) {
+        panic!("a tracker client opens no store")
+    }
+
     fn hash(&self, _blocks: Vec<Block>) -> BoxFuture<'static, PieceHash> {
         panic!("a tracker client hashes nothing")
     }

@@ -9,6 +9,7 @@ use bt_api::{
     TorrentStore,
 };
 use futures::executor::block_on;
+use sha1::{Digest, Sha1};
 
 /// A torrent `t` of these files, in pieces of `piece_length`; a name that ends in `.pad` is a pad file.
 pub fn torrent(folder: &Path, files: &[(&str, u64)], piece_length: u32) -> Torrent {
@@ -25,6 +26,13 @@ pub fn torrent(folder: &Path, files: &[(&str, u64)], piece_length: u32) -> Torre
         folder: folder.to_owned(),
         saved: None,
     }
+}
+
+/// Gives the pieces of `torrent` the hashes that they have in `content`.
+pub fn hash_pieces(torrent: &mut Torrent, content: &[u8]) {
+    let pieces = content.chunks(torrent.layout.nominal_piece_length() as usize);
+    torrent.piece_hashes = pieces.map(|piece| PieceHash(Sha1::digest(piece).into())).collect();
+    assert_eq!(torrent.piece_hashes.len(), torrent.layout.piece_count() as usize);
 }
 
 /// A store whose calls wait for their answer.

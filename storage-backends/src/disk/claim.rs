@@ -8,7 +8,7 @@ use bt_api::{StorageError, StorageErrorKind, TorrentLayout};
 use super::folder::attempt;
 
 /// The files in use: device and inode of the output folder, and the path below it.
-pub(super) type Claims = BTreeSet<((u64, u64), Vec<String>)>;
+pub(crate) type Claims = BTreeSet<((u64, u64), Vec<String>)>;
 
 /// The files of one torrent among them, until it is dropped.
 pub(super) struct Claim {

@@ -1,34 +1,33 @@
-//! What the store wants back at its next start: which pieces matched their hashes, and how to tell that
-//! the files are still those that held them.
+//! What a store on the disk wants back at its next start: which slots hold what matched its hash, and how to
+//! tell that the files are still those that held it.
 //!
-//! One version byte, the info-hash, 24 bytes for each file of the torrent, a bitfield. The length follows
-//! from the torrent; anything else is taken as nothing saved, and costs a check of the data.
+//! One byte that tells the store and the version of its format, the info-hash, 24 bytes for each file of the
+//! torrent, a bitfield; a store may add more. The length follows from the torrent; anything else is taken as
+//! nothing saved, and costs a check of the data.
 
-use bt_api::{Bytes, PieceSet, Torrent};
+use bt_api::{PieceSet, Torrent};
 
 use super::folder::Facts;
-
-/// Another format gets another number: an older program then checks the data again.
-const VERSION: u8 = 1;
 
 const STAMP_BYTES: usize = 24;
 const HEADER_BYTES: usize = 1 + 20;
 
 /// The state of a store at a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Saved {
+pub(crate) struct Saved {
     /// One for each file of the torrent; `None` for a file that was not there, or that nobody reads.
-    pub(super) files: Vec<Option<Stamp>>,
-    pub(super) sealed: PieceSet,
+    pub(crate) files: Vec<Option<Stamp>>,
+    pub(crate) sealed: PieceSet,
 }
 
 /// What changes when a file is written or replaced. The device is left out: its number may change with
 /// each start of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     inode: u64,
     length: u64,
-    mtime: i64,
+    /// In nanoseconds since 1970.
+    pub(super) mtime: i64,
 }
 
 impl From<Facts> for Stamp {
@@ -38,9 +37,10 @@ impl From<Facts> for Stamp {
 }
 
 impl Saved {
-    pub(super) fn encode(&self, torrent: &Torrent) -> Bytes {
+    /// The bytes to save; `format` is the byte that tells the store and its version.
+    pub(crate) fn encode(&self, format: u8, torrent: &Torrent) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.files.len() * STAMP_BYTES);
-        bytes.push(VERSION);
+        bytes.push(format);
         bytes.extend(torrent.info_hash.0);
         for stamp in &self.files {
             // No file has inode 0.
@@ -50,29 +50,32 @@ impl Saved {
             bytes.extend(stamp.mtime.to_le_bytes());
         }
         bytes.extend(self.sealed.to_bitfield());
-        bytes.into()
+        bytes
     }
 
-    /// What `bytes` say of `torrent`, where they are what [`Self::encode`] makes.
-    pub(super) fn decode(bytes: &[u8], torrent: &Torrent) -> Option<Self> {
-        let (version, rest) = bytes.split_first()?;
+    /// What `bytes` say of `torrent`, where they begin with what [`Self::encode`] makes, and the bytes after
+    /// it.
+    pub(crate) fn decode<'a>(bytes: &'a [u8], format: u8, torrent: &Torrent) -> Option<(Self, &'a [u8])> {
+        let (found, rest) = bytes.split_first()?;
         let (info_hash, rest) = rest.split_first_chunk()?;
-        if *version != VERSION || *info_hash != torrent.info_hash.0 {
+        if *found != format || *info_hash != torrent.info_hash.0 {
             return None;
         }
-        let (stamps, bitfield) = rest.split_at_checked(torrent.layout.files().len() * STAMP_BYTES)?;
+        let (stamps, rest) = rest.split_at_checked(torrent.layout.files().len() * STAMP_BYTES)?;
         let (stamps, _) = stamps.as_chunks::<STAMP_BYTES>();
         let stamp = |bytes: &[u8; STAMP_BYTES]| {
             let (words, _) = bytes.as_chunks::<8>();
             let [inode, length, mtime] = [0, 1, 2].map(|i| u64::from_le_bytes(words[i]));
             (inode != 0).then_some(Stamp { inode, length, mtime: mtime.cast_signed() })
         };
-        let sealed = PieceSet::from_bitfield(torrent.layout.piece_count(), bitfield).ok()?;
-        Some(Self { files: stamps.iter().map(stamp).collect(), sealed })
+        let pieces = torrent.layout.piece_count();
+        let (bitfield, rest) = rest.split_at_checked(pieces.div_ceil(8) as usize)?;
+        let sealed = PieceSet::from_bitfield(pieces, bitfield).ok()?;
+        Some((Self { files: stamps.iter().map(stamp).collect(), sealed }, rest))
     }
 
-    /// The pieces all of whose files are still as they were; `now` has one entry for each file.
-    pub(super) fn vouched(mut self, torrent: &Torrent, now: &[Option<Stamp>]) -> PieceSet {
+    /// The slots all of whose files are still as they were; `now` has one entry for each file.
+    pub(crate) fn vouched(mut self, torrent: &Torrent, now: &[Option<Stamp>]) -> PieceSet {
         for (i, file) in torrent.layout.files().iter().enumerate() {
             if !file.is_pad() && (self.files[i].is_none() || self.files[i] != now[i]) {
                 for piece in torrent.layout.pieces_of(i) {
@@ -90,6 +93,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const FORMAT: u8 = 7;
 
     fn torrent() -> Torrent {
         let file = |name: &str, length, pad| NewFile { path: vec![name.into()], length, pad };
@@ -122,15 +127,17 @@ mod tests {
     #[test]
     fn what_is_of_another_version_torrent_or_length_is_nothing() {
         let saved = Saved { files: vec![stamp(1), None, stamp(2), stamp(3)], sealed: PieceSet::full(5) };
-        let bytes = saved.encode(&torrent());
-        assert_eq!(Saved::decode(&bytes, &torrent()), Some(saved));
+        let bytes = saved.encode(FORMAT, &torrent());
+        assert_eq!(Saved::decode(&bytes, FORMAT, &torrent()), Some((saved, &[][..])));
+        assert_eq!(Saved::decode(&bytes, FORMAT + 1, &torrent()), None);
         for at in [0, 1, 20, bytes.len() - 1] {
             let mut other = bytes.to_vec();
             other[at] ^= 1;
-            assert_eq!(Saved::decode(&other, &torrent()), None, "byte {at}");
+            assert_eq!(Saved::decode(&other, FORMAT, &torrent()), None, "byte {at}");
         }
-        assert_eq!(Saved::decode(&bytes[..bytes.len() - 1], &torrent()), None);
-        assert_eq!(Saved::decode(&[&bytes[..], &[0]].concat(), &torrent()), None);
+        assert_eq!(Saved::decode(&bytes[..bytes.len() - 1], FORMAT, &torrent()), None);
+        let longer = [&bytes[..], &[9]].concat();
+        assert_eq!(Saved::decode(&longer, FORMAT, &torrent()).unwrap().1, [9]);
     }
 
     proptest! {
@@ -139,15 +146,16 @@ mod tests {
             let files = inodes.map(|inode| (inode != 0).then_some(Stamp { inode, length, mtime })).to_vec();
             let sealed = PieceSet::from_bitfield(5, &[bits << 3]).unwrap();
             let saved = Saved { files, sealed };
-            prop_assert_eq!(Saved::decode(&saved.encode(&torrent()), &torrent()), Some(saved));
+            let bytes = saved.encode(FORMAT, &torrent());
+            prop_assert_eq!(Saved::decode(&bytes, FORMAT, &torrent()), Some((saved, &[][..])));
         }
 
         #[test]
         fn arbitrary_bytes_do_no_harm(start in 0_usize..22, bytes in prop::collection::vec(any::<u8>(), 0..160)) {
             // The beginning of true bytes lets chance get past the first checks.
-            let head = [&[VERSION][..], &[7; 20]].concat();
+            let head = [&[FORMAT][..], &[7; 20]].concat();
             let bytes = [&head[..start.min(head.len())], &bytes[..]].concat();
-            if let Some(saved) = Saved::decode(&bytes, &torrent()) {
+            if let Some((saved, _)) = Saved::decode(&bytes, FORMAT, &torrent()) {
                 prop_assert_eq!(saved.files.len(), 4);
                 let _ = saved.vouched(&torrent(), &[None; 4]);
             }
