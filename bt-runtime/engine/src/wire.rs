@@ -304,28 +304,56 @@ mod tests {
         }
     }
 
-    /// Cases 119, 120 and 129 of the original's tests (CN-5 to CN-9, EN-14).
+    /// CN-5: keep-alives do not count as messages.
     #[test]
-    fn messages_that_break_the_rules_are_errors() {
-        let (have, request) = ([0, 0, 0, 5, 4, 0, 0, 0, 20], [0, 0, 0, 13, 6, 0, 0, 0, 20, 0, 0, 0, 0]);
-        assert_eq!(wrong(&have), WireError::NoSuchPiece(20));
-        assert_eq!(wrong(&[&request[..], &[0; 4]].concat()), WireError::NoSuchPiece(20));
-        let piece = [0, 0, 0, 10, 7, 0, 0, 0, 20, 0, 0, 0, 0, 9];
-        assert_eq!(wrong(&piece), WireError::NoSuchPiece(20));
-        assert_eq!(wrong(&[0, 0, 0, 2, 0, 0]), WireError::WrongLength { kind: 0, length: 2 });
-        assert_eq!(wrong(&[0, 0, 0, 9, 7]), WireError::WrongLength { kind: 7, length: 9 });
-        assert_eq!(wrong(&[0, 0, 0, 1, 9]), WireError::UnknownType(9));
-        assert_eq!(wrong(&[0, 0, 0, 1, 20]), WireError::UnknownType(20));
-        let limit = 1 << 23;
-        assert_eq!(wrong(&[0, 0x80, 0, 1, 7]), WireError::TooLong { length: limit + 1, limit });
-        assert_eq!(wrong(&[0xff; 5]), WireError::TooLong { length: u32::MAX, limit });
-        // A bitfield after another message; one after a keep-alive is fine.
+    fn case_119_a_bitfield_is_the_first_message() {
         let bitfield = [0, 0, 0, 4, 5, 0xff, 0xff, 0xf0];
-        assert_eq!(wrong(&[&[0, 0, 0, 1, 1][..], &bitfield].concat()), WireError::LateBitfield);
-        assert_eq!(wrong(&[bitfield, bitfield].concat()), WireError::LateBitfield);
         assert_eq!(decode(&[&[0; 4], &bitfield]).len(), 2);
+        for earlier in [&[0, 0, 0, 1, 1][..], &bitfield, &[0, 0, 0, 10, 7, 0, 0, 0, 0, 0, 0, 0, 0, 9]] {
+            assert_eq!(wrong(&[earlier, &bitfield].concat()), WireError::LateBitfield);
+        }
         assert_eq!(wrong(&[0, 0, 0, 3, 5, 0, 0]), WireError::WrongLength { kind: 5, length: 3 });
         assert_eq!(wrong(&[0, 0, 0, 4, 5, 0, 0, 1]), WireError::Bitfield(BitfieldError::SpareBits));
+    }
+
+    /// CN-6, CN-7 and CN-9.
+    #[test]
+    fn case_120_messages_that_break_the_rules_are_errors() {
+        let have = [0, 0, 0, 5, 4, 0, 0, 0, 20];
+        let request = [0, 0, 0, 13, 6, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut cancel = request;
+        cancel[4] = 8;
+        let piece = [0, 0, 0, 10, 7, 0, 0, 0, 20, 0, 0, 0, 0, 9];
+        for past_the_end in [&have[..], &request, &cancel, &piece] {
+            assert_eq!(wrong(past_the_end), WireError::NoSuchPiece(20));
+        }
+        for kind in CHOKE..=NOT_INTERESTED {
+            assert_eq!(wrong(&[0, 0, 0, 2, kind, 0]), WireError::WrongLength { kind, length: 2 });
+        }
+        // An empty block.
+        assert_eq!(wrong(&[0, 0, 0, 9, 7]), WireError::WrongLength { kind: 7, length: 9 });
+        for (kind, length) in [(4, 4), (4, 6), (6, 12), (6, 14), (8, 12), (8, 14)] {
+            assert_eq!(
+                wrong(&[0, 0, 0, length, kind]),
+                WireError::WrongLength { kind, length: length.into() }
+            );
+        }
+        for kind in [9, 20] {
+            assert_eq!(wrong(&[0, 0, 0, 1, kind]), WireError::UnknownType(kind));
+        }
+    }
+
+    /// EN-14: the limit holds before anything of that length is waited for, for every type.
+    #[test]
+    fn case_129_a_message_may_be_as_long_as_the_limit() {
+        let limit = 1 << 23;
+        for kind in [7, 9] {
+            assert_eq!(wrong(&[0, 0x80, 0, 1, kind]), WireError::TooLong { length: limit + 1, limit });
+        }
+        assert_eq!(wrong(&[0xff; 5]), WireError::TooLong { length: u32::MAX, limit });
+        let longest = BlockRef { piece: PieceIndex(1), begin: 0, length: limit - 9 };
+        let step = decoder().step(&piece_header(longest));
+        assert_eq!(step, Ok(Step::Block { block: longest, wanted: false, used: PIECE_HEADER }));
     }
 
     #[test]
