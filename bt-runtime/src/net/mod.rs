@@ -216,15 +216,15 @@ impl Session {
     /// When it is there already, or another torrent writes one of its files.
     pub async fn add(&self, metainfo: Metainfo, options: AddOptions) -> Result<TorrentHandle, SessionError> {
         let info_hash = metainfo.info_hash;
-        let board = Arc::new(Board::new(info_hash, metainfo.layout.piece_count()));
+        let peer_id = peer_id::peer_id(self.seed, info_hash, self.address.port());
+        let board = Arc::new(Board::new(info_hash, peer_id, metainfo.layout.piece_count()));
         let (notes, inbox) = async_channel::bounded(NOTES);
         let handle = TorrentHandle::new(board.clone(), notes.clone());
-        let node = self.enter(&metainfo, &options, &handle)?;
+        self.enter(&metainfo, &options, &handle)?;
         let task = Task {
             shared: self.shared.clone(),
             board,
-            // The port is part of it: two clients with one seed on a machine are not one client.
-            peer_id: peer_id::peer_id(self.seed, node << 16 | u64::from(self.address.port())),
+            peer_id,
             port: self.address.port(),
             seed: self.seed,
             notes,
@@ -234,13 +234,13 @@ impl Session {
         Ok(handle)
     }
 
-    /// Notes a torrent and the files that it writes; answers how many there are.
+    /// Notes a torrent and the files that it writes.
     fn enter(
         &self,
         metainfo: &Metainfo,
         options: &AddOptions,
         handle: &TorrentHandle,
-    ) -> Result<u64, SessionError> {
+    ) -> Result<(), SessionError> {
         let folder = std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone());
         let files = metainfo.layout.files().iter().filter(|file| !file.is_pad());
         let mut paths: Vec<PathBuf> = files.map(|file| file.path_in(&folder)).collect();
@@ -256,7 +256,7 @@ impl Session {
             }
         }
         torrents.insert(metainfo.info_hash, Added { handle: handle.clone(), paths });
-        Ok(torrents.len() as u64 - 1)
+        Ok(())
     }
 
     /// Stops every torrent, then the session.

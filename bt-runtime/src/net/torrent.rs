@@ -22,8 +22,9 @@ use bt_api::{
 use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
 use bt_engine::wire::Decoder;
-use bt_engine::{CloseReason, Engine, Input, Output, Tag};
+use bt_engine::{CloseReason, Engine, Input, Output, PeerStatus, Tag};
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::assembly::{Assembly, Done};
@@ -78,6 +79,8 @@ pub(crate) enum Note {
     Announced(u64, Result<AnnounceReply, TrackerError>),
     /// Somebody named peers.
     Peers(String, Vec<PeerAddress>),
+    /// Somebody wants to know who is connected.
+    ListPeers(oneshot::Sender<Vec<PeerStatus>>),
     /// The torrent's part of the upload limit.
     UploadLimit(Option<u64>),
     /// What is had was saved, or why not.
@@ -334,6 +337,8 @@ impl Running {
             }
             Note::Announced(tag, result) => engine.handle(now, Input::Announced { tag, result }),
             Note::Peers(source, peers) => engine.handle(now, Input::Peers { source, peers }),
+            // Who asked may be gone.
+            Note::ListPeers(answer) => drop(answer.send(engine.peers(now))),
             Note::UploadLimit(limit) => engine.handle(now, Input::UploadLimit(limit)),
             Note::Saved(saved) => self.saved(saved),
             Note::MemoryShort => {}
