@@ -43,9 +43,9 @@ use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use async_std::task::{self, JoinHandle};
-use bt_api::{Announce, InfoHash, PeerId};
+use bt_api::{Announce, InfoHash, PeerId, rng};
 use bt_engine::metainfo::Metainfo;
-use bt_engine::settings::LateBitfield;
+use bt_engine::settings::{LateBitfield, PortChoice};
 use bt_engine::wire::Decoder;
 use bt_engine::{Engine, EngineSetup, Settings};
 use futures::FutureExt;
@@ -57,7 +57,7 @@ pub use handle::{Phase, Progress, TorrentHandle};
 
 use handle::Board;
 use host::NetHost;
-use listener::Router;
+use listener::{Place, Router};
 use pool::BufferPool;
 use start::{Ready, start};
 use throttle::{Throttle, UploadShares};
@@ -169,13 +169,19 @@ impl Session {
             "" => None,
             text => Some(text.parse().map_err(|_| SessionError::Bind(text.to_owned()))?),
         };
-        let (listen, min, max) = match options.listen {
-            Some((address, min, max)) => (Some(address), min, max),
-            None => (bind, settings.net.min_port, settings.net.max_port),
+        let net = &settings.net;
+        let (address, min, max) = match options.listen {
+            Some((address, min, max)) => (Some(address), min, max.max(min)),
+            None => (bind, net.min_port, net.max_port),
         };
-        let listener =
-            listener::bind(listen, min, max).map_err(|error| SessionError::Listen(min, max, error))?;
-        let address = listener.local_addr().map_err(|error| SessionError::Listen(min, max, error))?;
+        let mut ports: Vec<u16> = (min..=max).collect();
+        if net.port_choice == PortChoice::Random {
+            rng::shuffle(&mut rng::stream(options.seed, 0, "port"), &mut ports);
+        }
+        let place = Place { address, ports, backlog: net.listen_backlog };
+        let failed = |error| SessionError::Listen(min, max, error);
+        let listener = place.bind().map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let pool = BufferPool::new(usize::try_from(settings.net.memory.0).unwrap_or(usize::MAX));
         let host = Arc::new(NetHost::new(pool.clone()));
         let shared = Arc::new(Shared {

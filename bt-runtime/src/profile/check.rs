@@ -13,6 +13,10 @@ const SHORTEST_INTERVAL: Duration = Duration::millis(1);
 const LARGEST_BLOCK: Size = Size::kib(128);
 /// Longer blocks than any client asks for would only bind memory.
 const LARGEST_REQUEST: Size = Size::mib(1);
+/// A packet; less at a time would cost more than the bytes.
+const LEAST_READ: Size = Size::kib(1);
+/// The longest buffer that is used again and again.
+const LARGEST_READ: Size = Size::kib(256);
 /// A few pieces in the making and a few uploads need this much.
 const LEAST_MEMORY: Size = Size::mib(8);
 /// The bitfield of a torrent of 2^21 pieces, the most that are taken, with its header.
@@ -51,10 +55,12 @@ pub(super) fn first_problem(settings: &Settings) -> Option<Problem> {
         ("upload", "max-queue", upload.max_queue),
         ("upload", "in-flight", upload.in_flight),
         ("peers", "max-connections", peers.max_connections),
+        ("net", "listen-backlog", net.listen_backlog),
     ];
     let sizes = [
         ("requests", "block-size", requests.block_size, Size(1), LARGEST_BLOCK),
         ("upload", "max-request-length", upload.max_request_length, Size(1), LARGEST_REQUEST),
+        ("net", "read-size", net.read_size, LEAST_READ, LARGEST_READ),
         ("net", "max-message-length", net.max_message_length, LEAST_MESSAGE, LARGEST_MESSAGE),
     ];
     let addresses = [("announce", "ip", &announce.ip), ("net", "bind", &net.bind)];
