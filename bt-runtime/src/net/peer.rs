@@ -88,7 +88,8 @@ impl Connection {
         let _ = SockRef::from(&stream).set_tos_v4(u32::from(self.shared.settings.net.type_of_service));
         let intake = Intake::new(self.info_hash, handshake, bytes, self.decoder.clone());
         let read = std::pin::pin!(self.read(&stream, intake, deadline));
-        let write = std::pin::pin!(self.outbox.write_to(&stream, self.peer, &self.notes, STALL_TIME));
+        let limit = &self.shared.upload;
+        let write = std::pin::pin!(self.outbox.write_to(&stream, limit, self.peer, &self.notes, STALL_TIME));
         select(read, write).await.factor_first().0
     }
 
@@ -98,7 +99,7 @@ impl Connection {
         mut intake: Intake,
         deadline: Instant,
     ) -> Result<(), CloseReason> {
-        let (spare, limit) = (self.shared.pool.spare(), &self.shared.throttle);
+        let (spare, limit) = (self.shared.pool.spare(), &self.shared.download);
         let most = usize::try_from(self.shared.settings.net.read_size.0).unwrap_or(LONGEST);
         // Whether the last read took all there was; when a peer was last said to be alive.
         let (mut drained, mut alive) = (true, Instant::now());
@@ -110,7 +111,8 @@ impl Connection {
                     in_time(intake.is_open(), deadline, stream.peek(&mut [0])).await?;
                 }
                 let least = at_hand + needed;
-                let soon = available(stream).min(most);
+                // Where reading is limited, a longer buffer would be filled slowly and bind memory.
+                let soon = available(stream).min(most).min(limit.most());
                 let length = least.max((at_hand + soon).min(LONGEST));
                 intake.give(self.shared.pool.get(length, least, &spare).await);
             }

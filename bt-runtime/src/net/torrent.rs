@@ -199,6 +199,9 @@ impl Running {
     pub(crate) async fn run(&mut self) -> Phase {
         let now = self.now();
         self.setup.engine.start(now);
+        // What the profile says may have changed since; the torrent's part of it is told within a second.
+        let limit = *super::lock(&self.setup.shared.upload_limit);
+        self.setup.engine.handle(now, Input::UploadLimit(limit));
         self.name_peers(now);
         loop {
             self.end_turn();
