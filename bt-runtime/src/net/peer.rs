@@ -103,6 +103,7 @@ impl Connection {
         let most = usize::try_from(self.shared.settings.net.read_size.0).unwrap_or(LONGEST);
         // Whether the last read took all there was; when a peer was last said to be alive.
         let (mut drained, mut alive) = (true, Instant::now());
+        let mut block_turn = None;
         loop {
             if let Some((at_hand, needed)) = intake.wants_buffer() {
                 // A buffer is taken once something is there to fill it, and no longer than that.
@@ -121,6 +122,9 @@ impl Connection {
                 if limit.is_limited() {
                     // Credit that waits here for a silent peer would be missing elsewhere.
                     in_time(intake.is_open(), deadline, stream.peek(&mut [0])).await?;
+                    if intake.is_within_block() && block_turn.is_none() {
+                        block_turn = Some(limit.block().await);
+                    }
                 }
                 let allowed = limit.wait(intake.space().len().min(most)).await;
                 let is_open = intake.is_open();
@@ -134,6 +138,13 @@ impl Connection {
             if got.is_empty() && alive.elapsed() >= ALIVE_INTERVAL && intake.is_open() {
                 got.push(Got::Alive);
             }
+            // It is not kept while anything else is waited for.
+            block_turn = block_turn.filter(|_| {
+                got.is_empty()
+                    && intake.is_within_block()
+                    && intake.wants_buffer().is_none()
+                    && available(stream) > 0
+            });
             if !got.is_empty() {
                 alive = Instant::now();
                 if self.notes.send(Note::Got(self.peer, got)).await.is_err() {

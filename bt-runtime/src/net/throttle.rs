@@ -34,8 +34,13 @@ pub(crate) struct Throttle {
     rate: AtomicU64,
     /// Who holds it is next.
     turn: Queue<()>,
+    /// Who holds it may end its block before others that are within one go on.
+    block: Queue<()>,
     credit: Lock<Credit>,
 }
+
+/// The right to end a block that is half here.
+pub(crate) type BlockTurn<'a> = async_std::sync::MutexGuard<'a, ()>;
 
 /// Credit, as the time in which it was earned.
 struct Credit {
@@ -49,6 +54,7 @@ impl Throttle {
         Self {
             rate: AtomicU64::new(stored(rate)),
             turn: Queue::new(()),
+            block: Queue::new(()),
             credit: Lock::new(Credit { spent_until: Instant::now() }),
         }
     }
@@ -86,6 +92,13 @@ impl Throttle {
                 Err(wait) => task::sleep(wait.clamp(*SLEEP.start(), *SLEEP.end())).await,
             }
         }
+    }
+
+    /// Waits until blocks that others are within have ended, or stopped for want of bytes. Whoever reads the rest of a
+    /// block holds the answer meanwhile: else a low limit would have all blocks half here, and none whole for long.
+    /// Who is not within a block does not wait for this, so a short message is not behind long blocks.
+    pub(crate) async fn block(&self) -> BlockTurn<'_> {
+        self.block.lock().await
     }
 
     /// Gives back what was allowed and not moved.
