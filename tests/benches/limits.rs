@@ -1,8 +1,7 @@
 //! Measures the limits of a profile against four greedy peers on loopback: what each second brought, as part of the
 //! limit, and the most that any second brought, wherever it began.
 //!
-//! Of a download whole blocks are counted, as they are seen every tenth of a second: short blocks show best what is
-//! read.
+//! Of a download whole blocks are counted: short ones show best what is read.
 //!
 //! `cargo bench -p bt-tests --bench limits [-- PROFILE [SECONDS]]`. On a machine that is busy with other things the
 //! last column says for how long.

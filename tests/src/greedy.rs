@@ -159,7 +159,7 @@ fn greet(address: SocketAddr, torrent: InfoHash, number: u8) -> io::Result<TcpSt
 fn watch(handle: &TorrentHandle, traffic: &Traffic, time: Duration) {
     let mut before = 0;
     while traffic.began.elapsed() < time {
-        let downloaded = handle.progress().status.downloaded;
+        let downloaded = block_on(handle.peers()).iter().map(|peer| peer.downloaded).sum::<u64>().max(before);
         traffic.count(downloaded - before);
         before = downloaded;
         thread::sleep(BIN);

@@ -19,9 +19,8 @@ fn holds(way: Way, limit: u64, block: u32) {
         assert!(bytes <= most, "{bytes} bytes in {secs} s, more than {most}: {seconds:?}");
     }
     let had = TIME.saturating_sub(measured.stolen).as_secs_f64();
-    // Of a download only whole blocks are seen, and they were seen a tenth of a second ago. One is half here, and of
-    // the others no more than their beginnings.
-    let unseen = if way == Way::Down { 2.0 * f64::from(block) + 0.1 * limit as f64 } else { 0.0 };
+    // Of a download only whole blocks are seen. One is half here, and of the others no more than their beginnings.
+    let unseen = if way == Way::Down { 2.0 * f64::from(block) } else { 0.0 };
     let (bytes, least) = (measured.bytes(Duration::ZERO, TIME) as f64, 0.95 * limit as f64 * had - unseen);
     let stolen = measured.stolen;
     assert!(bytes >= least, "{bytes} bytes, less than {least}, with {stolen:?} stolen: {seconds:?}");
