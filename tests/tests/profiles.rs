@@ -295,6 +295,19 @@ fn keys_of_the_engine() {
         "p.toml:10:12: invalid value: integer `70000`, expected a whole number from 0 to 65535",
     );
     refused_with(
+        "[net]\nport-choice = 'down'",
+        "p.toml:10:15: unknown variant `down`, expected `ascending` or `random`",
+    );
+    refused_with("[net]\nlisten-backlog = 0", "p.toml:10:18: `listen-backlog` must be at least 1, found 0");
+    refused_with(
+        "[net]\ntype-of-service = 256",
+        "p.toml:10:19: invalid value: integer `256`, expected a whole number from 0 to 255",
+    );
+    refused_with(
+        "[net]\nread-size = '1 MiB'",
+        r#"p.toml:10:13: `read-size` must be "1 KiB" to "256 KiB", found "1 MiB""#,
+    );
+    refused_with(
         "[net]\nmemory = '1 MiB'",
         r#"p.toml:10:10: `memory` must be at least "8 MiB", found "1 MiB""#,
     );

@@ -30,7 +30,7 @@ use crate::event::Event;
 use crate::io::{Input, Output};
 use crate::rate::{Meter, TimeLeft};
 use crate::settings::Settings;
-use crate::status::{Stall, Status};
+use crate::status::{PeerStatus, Stall, Status};
 use crate::wire::Message;
 
 use announces::Announcer;
@@ -336,6 +336,28 @@ impl Engine {
         }
         let seconds = self.time_left.time_left(now.as_secs_f64())?;
         std::time::Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// The connected peers at `now`, in the order in which they connected.
+    pub fn peers(&self, now: Instant) -> Vec<PeerStatus> {
+        let now = self.now.max(now);
+        let both = self.facts.iter().zip(&self.connections);
+        both.map(|(facts, connection)| PeerStatus {
+            address: facts.address,
+            id: connection.id,
+            incoming: facts.incoming,
+            seed: facts.is_seed(),
+            unchoked: connection.reason.filter(|_| !facts.am_choking),
+            peer_interested: facts.peer_interested,
+            peer_choking: facts.peer_choking,
+            am_interested: facts.am_interested,
+            snubbed: facts.snubbed,
+            downloaded: facts.downloaded,
+            uploaded: facts.uploaded,
+            download_rate: connection.down.current(now) as u64,
+            upload_rate: connection.up.current(now) as u64,
+        })
+        .collect()
     }
 
     fn stall(&self, now: Instant) -> Option<Stall> {

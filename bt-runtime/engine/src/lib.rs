@@ -31,4 +31,4 @@ pub use engine::{Engine, EngineSetup};
 pub use event::Event;
 pub use io::{CloseReason, Input, Output, Tag, Target, Verdict};
 pub use settings::Settings;
-pub use status::{Stall, Status};
+pub use status::{PeerStatus, Stall, Status};

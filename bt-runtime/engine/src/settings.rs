@@ -387,6 +387,14 @@ pub struct NetSettings {
     pub min_port: u16,
     /// The last port to try (DN-2).
     pub max_port: u16,
+    /// In which order ports are tried.
+    pub port_choice: PortChoice,
+    /// Connections that the system keeps until they are accepted (RS-8).
+    pub listen_backlog: u32,
+    /// How packets are marked for routers, the IPv4 type of service (RS-8).
+    pub type_of_service: u8,
+    /// The most that is read from a socket at a time (RS-11).
+    pub read_size: Size,
     /// The limit on upload of all torrents together.
     pub upload_limit: Limit<Rate>,
     /// The limit on download of all torrents together.
@@ -397,12 +405,26 @@ pub struct NetSettings {
     pub max_message_length: Size,
 }
 
+/// In which order ports are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PortChoice {
+    /// Upward (DN-2).
+    Ascending,
+    /// In a random order, as BitTornado does.
+    Random,
+}
+
 impl Default for NetSettings {
     fn default() -> Self {
         Self {
             bind: String::new(),
             min_port: 6881,
             max_port: 6999,
+            port_choice: PortChoice::Ascending,
+            listen_backlog: 5,
+            type_of_service: 0x20,
+            read_size: Size(100_000),
             upload_limit: Limit::Unlimited,
             download_limit: Limit::Unlimited,
             memory: Size::mib(32),

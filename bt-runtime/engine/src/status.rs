@@ -1,8 +1,9 @@
 //! What a user is shown of a running torrent.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use bt_api::StorageErrorKind;
+use bt_api::{PeerId, Reason, StorageErrorKind};
 
 /// A torrent's figures, for progress lines and summaries. Lengths in bytes, rates in bytes per second.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +42,37 @@ pub struct Status {
     pub stall: Option<Stall>,
     /// What trackers and sources last said, when it was trouble or a warning.
     pub tracker_trouble: Option<String>,
+}
+
+/// One connected peer, for diagnostics (DN-9). Lengths in bytes, rates in bytes per second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it calls itself.
+    pub id: PeerId,
+    /// Whether it connected to us.
+    pub incoming: bool,
+    /// Whether it has every piece.
+    pub seed: bool,
+    /// Why we serve it, [`Reason::OPTIMISTIC`] or another; `None`: we choke it.
+    pub unchoked: Option<Reason>,
+    /// Whether it wants pieces of ours.
+    pub peer_interested: bool,
+    /// Whether it does not serve us.
+    pub peer_choking: bool,
+    /// Whether we want pieces of its.
+    pub am_interested: bool,
+    /// Whether it has sent us no block for a while (CH-13).
+    pub snubbed: bool,
+    /// Payload received from it in blocks that were asked for.
+    pub downloaded: u64,
+    /// Payload sent to it.
+    pub uploaded: u64,
+    /// Estimated rate from it.
+    pub download_rate: u64,
+    /// Estimated rate to it.
+    pub upload_rate: u64,
 }
 
 /// Why nothing moves.

@@ -7,6 +7,8 @@ mod common;
 
 #[path = "mainline/announces.rs"]
 mod announces;
+#[path = "mainline/clocks.rs"]
+mod clocks;
 #[path = "mainline/connections.rs"]
 mod connections;
 #[path = "mainline/downloader.rs"]

@@ -1,11 +1,13 @@
 //! What the user of a session holds of a torrent.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender};
-use bt_api::InfoHash;
-use bt_engine::Status;
+use bt_api::{InfoHash, PeerAddress, PeerId};
+use bt_engine::{PeerStatus, Status};
+use futures::channel::oneshot;
 
 use super::torrent::Note;
 
@@ -49,6 +51,7 @@ pub enum Phase {
 /// Where a torrent's task writes what the handles show.
 pub(crate) struct Board {
     info_hash: InfoHash,
+    peer_id: PeerId,
     pieces: u32,
     /// Pieces looked at.
     pub(crate) checked: Arc<AtomicU32>,
@@ -91,6 +94,27 @@ impl TorrentHandle {
     /// Which torrent it is.
     pub fn info_hash(&self) -> InfoHash {
         self.board.info_hash
+    }
+
+    /// What it calls itself to peers and trackers.
+    pub fn peer_id(&self) -> PeerId {
+        self.board.peer_id
+    }
+
+    /// Connects to a peer at `address`, by the rules for one that a tracker named (DN-8, EN-1): not twice, and later
+    /// where there is no room. Nothing happens while what is there is still checked, or after the end.
+    pub async fn connect(&self, address: SocketAddr) {
+        let peers = vec![PeerAddress { address, id: None }];
+        // One that ended takes no notes.
+        let _ = self.notes.send(Note::Peers("user".to_owned(), peers)).await;
+    }
+
+    /// The connected peers now (DN-9); none before it runs, or after the end.
+    pub async fn peers(&self) -> Vec<PeerStatus> {
+        let (answer, peers) = oneshot::channel();
+        // One that ended, or checks, drops the question.
+        let _ = self.notes.send(Note::ListPeers(answer)).await;
+        peers.await.unwrap_or_default()
     }
 
     /// How it stands now.
@@ -140,10 +164,11 @@ impl TorrentHandle {
 }
 
 impl Board {
-    pub(crate) fn new(info_hash: InfoHash, pieces: u32) -> Self {
+    pub(crate) fn new(info_hash: InfoHash, peer_id: PeerId, pieces: u32) -> Self {
         let state = State { phase: None, status: Status::default(), warnings: Vec::new() };
         Self {
             info_hash,
+            peer_id,
             pieces,
             checked: Arc::default(),
             state: Mutex::new(state),

@@ -84,6 +84,11 @@ impl Intake {
         self.handshake.is_none()
     }
 
+    /// Whether a block has begun and not ended.
+    pub(crate) fn is_within_block(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// The bytes at hand for which the next buffer must have room, and how many must fit besides them so
     /// that something can be decoded; `None` while there is a buffer.
     pub(crate) fn wants_buffer(&self) -> Option<(usize, usize)> {

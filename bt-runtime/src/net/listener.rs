@@ -17,9 +17,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::torrent::Note;
 
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 128;
-
 /// Connections whose handshake is under way, in all; further ones are closed at once.
 const MOST_PENDING: usize = 256;
 
@@ -47,41 +44,54 @@ impl Router {
     }
 }
 
-/// Listens at the first port from `min` to `max` that is free (DN-2); port 0 is any. Without an address it
-/// listens for IPv6 and IPv4, or for IPv4 where there is no IPv6.
-///
-/// # Errors
-/// Why the last port could not be had.
-pub(crate) fn bind(address: Option<IpAddr>, min: u16, max: u16) -> std::io::Result<TcpListener> {
-    let mut result = Err(std::io::Error::from(std::io::ErrorKind::InvalidInput));
-    for port in min..=max.max(min) {
-        result = match address {
-            Some(address) => bind_to(SocketAddr::new(address, port)),
-            None => bind_to((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
-                // The port is taken: IPv4 alone would hide that.
-                std::io::ErrorKind::AddrInUse => Err(error),
-                _ => bind_to((Ipv4Addr::UNSPECIFIED, port).into()),
-            }),
-        };
-        if result.is_ok() {
-            break;
-        }
-    }
-    result.map(TcpListener::from)
+/// Where to listen.
+pub(crate) struct Place {
+    /// The address; `None`: all, of IPv6 and IPv4, or of IPv4 where there is no IPv6.
+    pub(crate) address: Option<IpAddr>,
+    /// The ports to try, in order (DN-2); port 0 is any.
+    pub(crate) ports: Vec<u16>,
+    /// Connections that the system keeps until they are accepted (RS-8).
+    pub(crate) backlog: u32,
 }
 
-fn bind_to(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+impl Place {
+    /// Listens at the first port that is free.
+    ///
+    /// # Errors
+    /// Why the last port could not be had.
+    pub(crate) fn bind(&self) -> std::io::Result<TcpListener> {
+        let mut result = Err(std::io::Error::from(std::io::ErrorKind::InvalidInput));
+        for &port in &self.ports {
+            result = match self.address {
+                Some(address) => self.bind_to(SocketAddr::new(address, port)),
+                None => {
+                    self.bind_to((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|error| match error.kind() {
+                        // The port is taken: IPv4 alone would hide that.
+                        std::io::ErrorKind::AddrInUse => Err(error),
+                        _ => self.bind_to((Ipv4Addr::UNSPECIFIED, port).into()),
+                    })
+                }
+            };
+            if result.is_ok() {
+                break;
+            }
+        }
+        result.map(TcpListener::from)
     }
-    // Elsewhere it would let two processes share the port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+
+    fn bind_to(&self, address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        // Elsewhere it would let two processes share the port.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    }
 }
 
 /// Takes connections for as long as the task lives; a handshake may take `patience`.
@@ -136,15 +146,31 @@ async fn welcome(mut stream: TcpStream, address: SocketAddr, router: &Router) {
 mod tests {
     use super::*;
 
-    /// Case 133: the next free port is taken, and all taken is an error.
-    #[test]
-    fn ports_are_tried_upward() {
-        let address = Some(IpAddr::from([127, 0, 0, 1]));
-        let first = bind(address, 0, 0).unwrap();
-        let port = first.local_addr().unwrap().port();
-        assert!(bind(address, port, port).is_err());
-        if let Ok(second) = bind(address, port, port.saturating_add(20)) {
-            assert!(second.local_addr().unwrap().port() > port);
+    fn bind(ports: impl Iterator<Item = u16>) -> std::io::Result<u16> {
+        let place = Place { address: Some(Ipv4Addr::LOCALHOST.into()), ports: ports.collect(), backlog: 5 };
+        Ok(place.bind()?.local_addr()?.port())
+    }
+
+    /// So many neighbouring ports of loopback that somebody else holds while the answer lives.
+    fn taken(count: u16) -> (u16, Vec<std::net::TcpListener>) {
+        let hold = |port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        // Others take ports at the same time: it may need some tries.
+        loop {
+            let port = hold(0).unwrap().local_addr().unwrap().port();
+            let held: Vec<_> =
+                (port..=port.saturating_add(count)).map_while(|port| hold(port).ok()).collect();
+            if held.len() > usize::from(count) {
+                return (port, held);
+            }
         }
+    }
+
+    /// Case 133: of a range the first free port is taken, and all taken is an error.
+    #[test]
+    fn case_133_ports_are_tried_upward() {
+        let (port, mut held) = taken(2);
+        assert_eq!(bind(port..=port + 2).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        held.pop();
+        assert_eq!(bind(port..=port + 2).unwrap(), port + 2);
     }
 }

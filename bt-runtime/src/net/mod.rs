@@ -28,11 +28,13 @@ mod peer_id;
 mod pool;
 mod reading;
 mod resume_file;
+mod shares;
 mod start;
 mod throttle;
 mod torrent;
 mod trackers;
 mod uploads;
+mod write_queue;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -42,10 +44,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
+use async_std::future::timeout;
 use async_std::task::{self, JoinHandle};
-use bt_api::{Announce, InfoHash, PeerId};
+use bt_api::config::{Limit, Rate};
+use bt_api::{Announce, InfoHash, PeerId, rng};
 use bt_engine::metainfo::Metainfo;
-use bt_engine::settings::{ChokedRequest, LateBitfield};
+use bt_engine::settings::{ChokedRequest, LateBitfield, Limiter, PortChoice};
 use bt_engine::wire::Decoder;
 use bt_engine::{Engine, EngineSetup, Settings};
 use futures::FutureExt;
@@ -58,10 +62,11 @@ pub use trackers::scrape;
 
 use handle::Board;
 use host::NetHost;
-use listener::Router;
+use listener::{Place, Router};
 use pool::BufferPool;
+use shares::UploadShares;
 use start::{Ready, start};
-use throttle::{Throttle, UploadShares};
+use throttle::Throttle;
 use torrent::{NOTES, Note, Running, Setup};
 use trackers::Trackers;
 use uploads::CacheBudget;
@@ -133,6 +138,8 @@ pub struct Session {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
     torrents: Arc<Mutex<BTreeMap<InfoHash, Added>>>,
+    /// Told when the limit on upload changed.
+    changed: Sender<()>,
     address: SocketAddr,
     seed: u64,
 }
@@ -150,7 +157,12 @@ pub(crate) struct Shared {
     pub(crate) host: Arc<NetHost>,
     pub(crate) pool: BufferPool,
     pub(crate) cache: Arc<CacheBudget>,
-    pub(crate) throttle: Throttle,
+    /// The limit on download, where sockets are read.
+    pub(crate) download: Throttle,
+    /// The limit on upload, where blocks are written to sockets; none where the original's own rule holds instead.
+    pub(crate) upload: Throttle,
+    /// The limit on upload, in bytes per second, which the engines of all torrents share.
+    pub(crate) upload_limit: Mutex<Option<u64>>,
     pub(crate) trackers: Arc<Trackers>,
     pub(crate) router: Arc<Router>,
     pub(crate) events: Option<Arc<EventLog>>,
@@ -170,18 +182,26 @@ impl Session {
             "" => None,
             text => Some(text.parse().map_err(|_| SessionError::Bind(text.to_owned()))?),
         };
-        let (listen, min, max) = match options.listen {
-            Some((address, min, max)) => (Some(address), min, max),
-            None => (bind, settings.net.min_port, settings.net.max_port),
+        let net = &settings.net;
+        let (address, min, max) = match options.listen {
+            Some((address, min, max)) => (Some(address), min, max.max(min)),
+            None => (bind, net.min_port, net.max_port),
         };
-        let listener =
-            listener::bind(listen, min, max).map_err(|error| SessionError::Listen(min, max, error))?;
-        let address = listener.local_addr().map_err(|error| SessionError::Listen(min, max, error))?;
+        let mut ports: Vec<u16> = (min..=max).collect();
+        if net.port_choice == PortChoice::Random {
+            rng::shuffle(&mut rng::stream(options.seed, 0, "port"), &mut ports);
+        }
+        let place = Place { address, ports, backlog: net.listen_backlog };
+        let failed = |error| SessionError::Listen(min, max, error);
+        let listener = place.bind().map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let pool = BufferPool::new(usize::try_from(settings.net.memory.0).unwrap_or(usize::MAX));
         let host = Arc::new(NetHost::new(pool.clone()));
         let shared = Arc::new(Shared {
             cache: CacheBudget::new(pool.limit() / CACHE_DIVISOR),
-            throttle: Throttle::new(settings.net.download_limit.get().map(|rate| rate.0)),
+            download: Throttle::new(bytes_per_sec(settings.net.download_limit)),
+            upload: Throttle::new(None),
+            upload_limit: Mutex::new(None),
             trackers: Trackers::new(profile.trackers(), host.clone(), settings.announce.timeout.get()),
             router: Arc::default(),
             events: options.events,
@@ -194,11 +214,32 @@ impl Session {
         });
         let torrents = Arc::new(Mutex::new(BTreeMap::new()));
         let patience = settings.peers.handshake_timeout.get();
-        let mut tasks = vec![task::spawn(listener::listen(listener, shared.router.clone(), patience))];
-        if let Some(limit) = settings.net.upload_limit.get() {
-            tasks.push(task::spawn(share_upload(limit.0, torrents.clone())));
-        }
-        Ok(Self { shared, tasks, torrents, address, seed: options.seed })
+        let (changed, changes) = async_channel::bounded(1);
+        let tasks = vec![
+            task::spawn(listener::listen(listener, shared.router.clone(), patience)),
+            task::spawn(share_upload(shared.clone(), torrents.clone(), changes)),
+        ];
+        let session = Self { shared, tasks, torrents, changed, address, seed: options.seed };
+        session.set_upload_limit(settings.net.upload_limit);
+        Ok(session)
+    }
+
+    /// Sets another limit on upload of all torrents together (DN-8, CN-17); it holds at once.
+    pub fn set_upload_limit(&self, limit: Limit<Rate>) {
+        let rate = bytes_per_sec(limit);
+        *lock(&self.shared.upload_limit) = rate;
+        self.shared.upload.set(match self.shared.settings.upload.limiter {
+            Limiter::Bucket => rate,
+            // They send whole blocks: over the limit and then none (CN-13), or each when it is paid for (CN-18).
+            Limiter::Suspend | Limiter::Unit => None,
+        });
+        // When a change waits already, this one is seen with it.
+        let _ = self.changed.try_send(());
+    }
+
+    /// Sets another limit on download of all torrents together; it holds at once.
+    pub fn set_download_limit(&self, limit: Limit<Rate>) {
+        self.shared.download.set(bytes_per_sec(limit));
     }
 
     /// Where it listens.
@@ -217,15 +258,15 @@ impl Session {
     /// When it is there already, or another torrent writes one of its files.
     pub async fn add(&self, metainfo: Metainfo, options: AddOptions) -> Result<TorrentHandle, SessionError> {
         let info_hash = metainfo.info_hash;
-        let board = Arc::new(Board::new(info_hash, metainfo.layout.piece_count()));
+        let peer_id = peer_id::peer_id(self.seed, info_hash, self.address.port());
+        let board = Arc::new(Board::new(info_hash, peer_id, metainfo.layout.piece_count()));
         let (notes, inbox) = async_channel::bounded(NOTES);
         let handle = TorrentHandle::new(board.clone(), notes.clone());
-        let node = self.enter(&metainfo, &options, &handle)?;
+        self.enter(&metainfo, &options, &handle)?;
         let task = Task {
             shared: self.shared.clone(),
             board,
-            // The port is part of it: two clients with one seed on a machine are not one client.
-            peer_id: peer_id::peer_id(self.seed, node << 16 | u64::from(self.address.port())),
+            peer_id,
             port: self.address.port(),
             seed: self.seed,
             notes,
@@ -235,13 +276,13 @@ impl Session {
         Ok(handle)
     }
 
-    /// Notes a torrent and the files that it writes; answers how many there are.
+    /// Notes a torrent and the files that it writes.
     fn enter(
         &self,
         metainfo: &Metainfo,
         options: &AddOptions,
         handle: &TorrentHandle,
-    ) -> Result<u64, SessionError> {
+    ) -> Result<(), SessionError> {
         let folder = std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone());
         let files = metainfo.layout.files().iter().filter(|file| !file.is_pad());
         let mut paths: Vec<PathBuf> = files.map(|file| file.path_in(&folder)).collect();
@@ -257,7 +298,7 @@ impl Session {
             }
         }
         torrents.insert(metainfo.info_hash, Added { handle: handle.clone(), paths });
-        Ok(torrents.len() as u64 - 1)
+        Ok(())
     }
 
     /// Stops every torrent, then the session.
@@ -278,22 +319,39 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives each torrent its part of the limit on upload, again and again.
-async fn share_upload(limit: u64, torrents: Arc<Mutex<BTreeMap<InfoHash, Added>>>) {
+fn bytes_per_sec(limit: Limit<Rate>) -> Option<u64> {
+    limit.get().map(|rate| rate.0)
+}
+
+/// Gives each torrent its part of the limit on upload: again and again while there is one, and when it changes.
+async fn share_upload(
+    shared: Arc<Shared>,
+    torrents: Arc<Mutex<BTreeMap<InfoHash, Added>>>,
+    changes: Receiver<()>,
+) {
     let mut shares = UploadShares::default();
     loop {
         let handles: Vec<TorrentHandle> = {
             let torrents = lock(&torrents);
             torrents.values().map(|added| &added.handle).filter(|one| !one.is_over()).cloned().collect()
         };
-        let sent: Vec<_> = handles.iter().map(|handle| (handle.info_hash(), handle.uploaded())).collect();
-        for (info_hash, part) in shares.divide(limit, &sent) {
-            if let Some(handle) = handles.iter().find(|handle| handle.info_hash() == info_hash) {
-                // One that is too busy to take it keeps the part it has for another second.
-                let _ = handle.notes().try_send(Note::UploadLimit(Some(part)));
-            }
+        let limit = *lock(&shared.upload_limit);
+        let mut parts = BTreeMap::new();
+        if let Some(limit) = limit {
+            let sent: Vec<_> = handles.iter().map(|handle| (handle.info_hash(), handle.uploaded())).collect();
+            parts.extend(shares.divide(limit, &sent));
         }
-        task::sleep(SHARE_INTERVAL).await;
+        for handle in &handles {
+            // One that is too busy to take it keeps the part it has for another second.
+            let part = parts.get(&handle.info_hash()).copied();
+            let _ = handle.notes().try_send(Note::UploadLimit(part));
+        }
+        let changed = changes.recv();
+        match limit {
+            Some(_) => drop(timeout(SHARE_INTERVAL, changed).await),
+            None if changed.await.is_err() => return,
+            None => {}
+        }
     }
 }
 

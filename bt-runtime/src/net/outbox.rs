@@ -2,8 +2,7 @@
 //! vectored writes, in order.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -11,25 +10,21 @@ use std::time::{Duration, Instant};
 use async_channel::Sender;
 use async_std::future::timeout;
 use async_std::io::Write;
-use bt_api::{Block, BlockRef, PeerKey, StorageError};
+use bt_api::{BlockRef, PeerKey};
 use bt_engine::CloseReason;
-use bt_engine::wire::{Message, PIECE_HEADER, encode, piece_header};
+use bt_engine::wire::{Message, encode};
 use futures::future::{Either, poll_fn, select};
 use futures::io::AsyncWriteExt;
 use futures::task::AtomicWaker;
 
+use super::throttle::Throttle;
 use super::torrent::Note;
 use super::uploads::Slot;
+use super::write_queue::{Queue, Sent};
 
 /// A peer for which so many bytes of messages wait does not read: a bitfield of the largest torrent, or
 /// all its pieces as `have` messages to a peer that pauses for a while, are less.
 const MOST_CONTROL: usize = 1 << 20;
-
-/// What one write hands to the kernel at most: more than its buffers take.
-const MOST_IN_WRITE: usize = 1 << 20;
-
-/// How many slices one write names at most; the limit of common systems is 1024.
-const MOST_SLICES: usize = 256;
 
 /// A peer that took nothing for so long, of what it is sent, does not read.
 pub(crate) const STALL_TIME: Duration = Duration::from_secs(60);
@@ -124,11 +119,12 @@ impl Outbox {
         .await;
     }
 
-    /// Writes what is queued to `stream` until the connection is closed or fails, or `patience` passes in
-    /// which nothing could be written; tells the torrent of the blocks of `peer` that the socket took.
+    /// Writes what is queued to `stream`, blocks as `throttle` allows, until the connection is closed or fails, or
+    /// `patience` passes in which the socket took nothing; tells the torrent of the blocks of `peer` that it took.
     pub(crate) async fn write_to(
         &self,
         mut stream: impl Write + Unpin,
+        throttle: &Throttle,
         peer: PeerKey,
         notes: &Sender<Note>,
         patience: Duration,
@@ -139,7 +135,7 @@ impl Outbox {
             let (closed, relieve) = {
                 let mut state = self.lock();
                 items.append(&mut state.items);
-                state.control -= std::mem::take(&mut queue.written);
+                state.control -= queue.take_written();
                 (state.closed, std::mem::take(&mut state.relieve))
             };
             fill(&mut items, &mut queue, &mut sent);
@@ -147,20 +143,29 @@ impl Outbox {
                 items.iter_mut().for_each(Item::copy);
                 queue.copy();
             }
-            let relief = pin!(self.wait(|state| state.relieve));
-            if !queue.segments.is_empty() {
-                let slices = queue.slices();
+            let mut relief = pin!(self.wait(|state| state.relieve));
+            if !queue.is_empty() {
+                let asked = Instant::now();
+                let mut paying = pin!(throttle.wait(queue.to_be_paid()));
+                let credit = select(paying.as_mut(), relief.as_mut()).await;
+                // Waiting for credit is no fault of the peer.
+                give_up_at = give_up_at.map(|at: Instant| at + asked.elapsed());
+                let Either::Left((credit, _)) = credit else { continue };
+                let mut credit = Credit { throttle, bytes: credit };
                 let now = Instant::now();
                 let left = give_up_at.get_or_insert(now + patience).saturating_duration_since(now);
-                let writing = timeout(left, stream.write_vectored(&slices));
+                let writing = timeout(left, write(&mut stream, &queue, &mut credit));
                 let Either::Left((written, _)) = select(pin!(writing), relief).await else { continue };
-                give_up_at = None;
                 match written {
-                    Ok(Ok(0)) => return Err(CloseReason::Remote),
-                    Ok(Ok(written)) => queue.advance(written, &mut sent),
+                    Ok(Ok(None)) => continue,
+                    Ok(Ok(Some(0))) => return Err(CloseReason::Remote),
+                    Ok(Ok(Some(written))) => {
+                        credit.bytes -= queue.advance(written, &mut sent).min(credit.bytes)
+                    }
                     Ok(Err(error)) => return Err(CloseReason::Io(error.to_string())),
                     Err(_) => return Err(CloseReason::Io("the peer does not read".into())),
                 }
+                give_up_at = None;
             } else if sent.is_empty() {
                 match items.front() {
                     Some(Item::Upload(_, slot)) => drop(select(pin!(slot.read()), relief).await),
@@ -178,16 +183,52 @@ impl Outbox {
     }
 }
 
-type Sent = (BlockRef, Result<(), StorageError>);
+/// Credit that a throttle gave; what is left of it goes back.
+struct Credit<'a> {
+    throttle: &'a Throttle,
+    bytes: usize,
+}
+
+impl Drop for Credit<'_> {
+    fn drop(&mut self) {
+        self.throttle.give_back(self.bytes);
+    }
+}
+
+/// Writes the front of `queue`, of blocks as much as there is `credit` for; answers how many bytes the socket took, or
+/// with `None` that it may have room now and did not before. Meanwhile a limit's credit was others', so a
+/// peer that does not read holds none back.
+async fn write(
+    mut stream: impl Write + Unpin,
+    queue: &Queue,
+    credit: &mut Credit<'_>,
+) -> std::io::Result<Option<usize>> {
+    if !credit.throttle.is_limited() {
+        return stream.write_vectored(&queue.slices(usize::MAX)).await.map(Some);
+    }
+    let slices = queue.slices(credit.bytes);
+    let mut was_full = false;
+    poll_fn(|context| {
+        if was_full {
+            return Poll::Ready(Ok(None));
+        }
+        let written = Pin::new(&mut stream).poll_write_vectored(context, &slices);
+        was_full = written.is_pending();
+        if was_full {
+            credit.throttle.give_back(std::mem::take(&mut credit.bytes));
+        }
+        written.map_ok(Some)
+    })
+    .await
+}
 
 /// Moves items whose bytes are here to the write queue, up to the first whose are not.
 fn fill(items: &mut VecDeque<Item>, queue: &mut Queue, sent: &mut Vec<Sent>) {
-    while queue.length < MOST_IN_WRITE
-        && queue.segments.len() < MOST_SLICES
+    while queue.has_room()
         && let Some(item) = items.pop_front()
     {
         match item {
-            Item::Control(bytes) => queue.push(Segment::Control(bytes)),
+            Item::Control(bytes) => queue.control(bytes),
             Item::Upload(block, slot) => match slot.now() {
                 Some(Ok(blocks)) => queue.block(block, blocks),
                 Some(Err(error)) => sent.push((block, Err(error))),
@@ -218,153 +259,5 @@ impl State {
     }
 }
 
-/// What is being written.
-#[derive(Default)]
-struct Queue {
-    segments: VecDeque<Segment>,
-    /// How much of the first segment is written.
-    offset: usize,
-    /// Bytes in all segments.
-    length: usize,
-    /// Bytes of messages that were written since that was last looked at.
-    written: usize,
-}
-
-enum Segment {
-    Control(Vec<u8>),
-    Header([u8; PIECE_HEADER]),
-    /// Bytes of a block, which it ends where it is named.
-    Payload(Block, Option<BlockRef>),
-}
-
-impl Segment {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Control(bytes) => bytes,
-            Self::Header(bytes) => bytes,
-            Self::Payload(bytes, _) => bytes,
-        }
-    }
-}
-
-impl Queue {
-    fn push(&mut self, segment: Segment) {
-        self.length += segment.bytes().len();
-        self.segments.push_back(segment);
-    }
-
-    fn block(&mut self, block: BlockRef, blocks: Vec<Block>) {
-        self.push(Segment::Header(piece_header(block)));
-        let last = blocks.len().saturating_sub(1);
-        for (i, bytes) in blocks.into_iter().enumerate() {
-            self.push(Segment::Payload(bytes, (i == last).then_some(block)));
-        }
-    }
-
-    /// Lets go of the buffers that blocks are parts of.
-    fn copy(&mut self) {
-        for segment in &mut self.segments {
-            if let Segment::Payload(bytes, _) = segment {
-                *bytes = bytes.to_vec().into();
-            }
-        }
-    }
-
-    fn slices(&self) -> Vec<IoSlice<'_>> {
-        let mut slices: Vec<_> =
-            self.segments.iter().take(MOST_SLICES).map(|segment| IoSlice::new(segment.bytes())).collect();
-        if let (Some(first), Some(segment)) = (slices.first_mut(), self.segments.front()) {
-            *first = IoSlice::new(&segment.bytes()[self.offset..]);
-        }
-        slices
-    }
-
-    /// Takes off what was written; blocks that are through go to `sent`.
-    fn advance(&mut self, written: usize, sent: &mut Vec<Sent>) {
-        self.length -= written;
-        self.offset += written;
-        while let Some(segment) = self.segments.front()
-            && segment.bytes().len() <= self.offset
-        {
-            self.offset -= segment.bytes().len();
-            match segment {
-                Segment::Control(bytes) => self.written += bytes.len(),
-                Segment::Payload(_, Some(block)) => sent.push((*block, Ok(()))),
-                _ => {}
-            }
-            self.segments.pop_front();
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::pin::Pin;
-    use std::task::Context;
-
-    use bt_api::PieceIndex;
-    use futures::FutureExt;
-
-    use super::super::pool::{BufferPool, LONGEST};
-    use super::*;
-
-    /// A socket whose other end never reads.
-    struct Stuck;
-
-    impl Write for Stuck {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
-            Poll::Pending
-        }
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-            Poll::Pending
-        }
-        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-            Poll::Pending
-        }
-    }
-
-    const BLOCK: BlockRef = BlockRef { piece: PieceIndex(0), begin: 0, length: 16 << 10 };
-
-    #[test]
-    fn a_peer_that_does_not_read_frees_memory_when_it_is_short() {
-        let pool = BufferPool::new(0);
-        let (outbox, (notes, _inbox)) = (Outbox::default(), async_channel::unbounded());
-        let mut writing = pin!(outbox.write_to(Stuck, PeerKey(0), &notes, STALL_TIME));
-        let free = || pool.get_for_store(pool.limit()).now_or_never().is_some();
-        // One is in the write queue, the other still to be moved there.
-        for _ in 0..2 {
-            let span = pool.get_for_store(LONGEST).now_or_never().unwrap().freeze();
-            outbox.upload(BLOCK, Slot::of(span.slice(0..16 << 10)));
-            drop(span);
-            assert!(writing.as_mut().now_or_never().is_none());
-        }
-        assert!(!free());
-        outbox.relieve();
-        assert!(writing.as_mut().now_or_never().is_none());
-        assert!(free());
-    }
-
-    #[test]
-    fn messages_that_wait_behind_a_block_count() {
-        let (outbox, (notes, _inbox)) = (Outbox::default(), async_channel::unbounded());
-        let mut writing = pin!(outbox.write_to(Stuck, PeerKey(0), &notes, STALL_TIME));
-        let overflow = (0..MOST_CONTROL).find(|_| {
-            outbox.upload(BLOCK, Slot::of(vec![0; 16].into()));
-            let full = outbox.message(&Message::Have(PieceIndex(0))).is_err();
-            outbox.wake();
-            assert!(writing.as_mut().now_or_never().is_none());
-            full
-        });
-        assert_eq!(overflow, Some(MOST_CONTROL / 9));
-    }
-
-    #[test]
-    fn a_peer_that_takes_nothing_is_closed_whatever_else_happens() {
-        let (outbox, (notes, _inbox)) = (Outbox::default(), async_channel::unbounded());
-        let mut writing = pin!(outbox.write_to(Stuck, PeerKey(0), &notes, Duration::ZERO));
-        assert!(writing.as_mut().now_or_never().is_none(), "nothing is to be written yet");
-        outbox.message(&Message::Unchoke).unwrap();
-        let end = async_std::task::block_on(writing);
-        assert_eq!(end, Err(CloseReason::Io("the peer does not read".into())));
-    }
-}
+mod tests;

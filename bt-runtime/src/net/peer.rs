@@ -14,7 +14,7 @@ use bt_engine::handshake::Handshake;
 use bt_engine::wire::Decoder;
 use futures::future::{Either, select};
 use futures::io::AsyncReadExt;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Shared;
 use super::intake::{Got, Intake};
@@ -84,9 +84,12 @@ impl Connection {
         };
         // Without it small messages wait for the answer to the one before.
         stream.set_nodelay(true).map_err(|error| CloseReason::Io(error.to_string()))?;
+        // As 3.4.2 did: a system that knows no type of service is no reason not to connect (RS-8).
+        let _ = SockRef::from(&stream).set_tos_v4(u32::from(self.shared.settings.net.type_of_service));
         let intake = Intake::new(self.info_hash, handshake, bytes, self.decoder.clone());
         let read = std::pin::pin!(self.read(&stream, intake, deadline));
-        let write = std::pin::pin!(self.outbox.write_to(&stream, self.peer, &self.notes, STALL_TIME));
+        let limit = &self.shared.upload;
+        let write = std::pin::pin!(self.outbox.write_to(&stream, limit, self.peer, &self.notes, STALL_TIME));
         select(read, write).await.factor_first().0
     }
 
@@ -96,9 +99,11 @@ impl Connection {
         mut intake: Intake,
         deadline: Instant,
     ) -> Result<(), CloseReason> {
-        let spare = self.shared.pool.spare();
+        let (spare, limit) = (self.shared.pool.spare(), &self.shared.download);
+        let most = usize::try_from(self.shared.settings.net.read_size.0).unwrap_or(LONGEST);
         // Whether the last read took all there was; when a peer was last said to be alive.
         let (mut drained, mut alive) = (true, Instant::now());
+        let mut block_turn = None;
         loop {
             if let Some((at_hand, needed)) = intake.wants_buffer() {
                 // A buffer is taken once something is there to fill it, and no longer than that.
@@ -107,20 +112,25 @@ impl Connection {
                     in_time(intake.is_open(), deadline, stream.peek(&mut [0])).await?;
                 }
                 let least = at_hand + needed;
-                let length = least.max((at_hand + available(stream)).min(LONGEST));
+                // Where reading is limited, a longer buffer would be filled slowly and bind memory.
+                let soon = available(stream).min(most).min(limit.most());
+                let length = least.max((at_hand + soon).min(LONGEST));
                 intake.give(self.shared.pool.get(length, least, &spare).await);
             }
             let mut read = 0;
             if !intake.is_ready() {
-                if self.shared.throttle.is_limited() {
+                if limit.is_limited() {
                     // Credit that waits here for a silent peer would be missing elsewhere.
                     in_time(intake.is_open(), deadline, stream.peek(&mut [0])).await?;
+                    if intake.is_within_block() && block_turn.is_none() {
+                        block_turn = Some(limit.block().await);
+                    }
                 }
-                let allowed = self.shared.throttle.wait(intake.space().len()).await;
+                let allowed = limit.wait(intake.space().len().min(most)).await;
                 let is_open = intake.is_open();
                 let reading = stream.read(&mut intake.space()[..allowed]);
                 read = in_time(is_open, deadline, reading).await?;
-                self.shared.throttle.give_back(allowed - read);
+                limit.give_back(allowed - read);
                 drained = read < allowed;
             }
             let mut got = Vec::new();
@@ -128,6 +138,13 @@ impl Connection {
             if got.is_empty() && alive.elapsed() >= ALIVE_INTERVAL && intake.is_open() {
                 got.push(Got::Alive);
             }
+            // It is not kept while anything else is waited for.
+            block_turn = block_turn.filter(|_| {
+                got.is_empty()
+                    && intake.is_within_block()
+                    && intake.wants_buffer().is_none()
+                    && available(stream) > 0
+            });
             if !got.is_empty() {
                 alive = Instant::now();
                 if self.notes.send(Note::Got(self.peer, got)).await.is_err() {

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use bt_api::{PeerId, Rng, rng};
+use bt_api::{InfoHash, PeerId, Rng, rng};
 
 /// Client `BT`, version 0.1.0.0 (BEP 20, Azureus style).
 const PREFIX: &[u8; 8] = b"-BT0100-";
@@ -12,8 +12,12 @@ pub(crate) fn fresh_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
-/// The peer id of a run of `seed`, for the torrent and client that `node` tells apart.
-pub(crate) fn peer_id(seed: u64, node: u64) -> PeerId {
+/// The peer id in a run of `seed`: of a torrent, and of a client, since two clients with one seed on a machine, which
+/// their ports tell apart, are not one client.
+pub(crate) fn peer_id(seed: u64, torrent: InfoHash, port: u16) -> PeerId {
+    let [a, b, c, d, e, f, ..] = torrent.0;
+    let [high, low] = port.to_be_bytes();
+    let node = u64::from_be_bytes([a, b, c, d, e, f, high, low]);
     let mut rng = rng::stream(seed, node, "peer-id");
     let mut id = [0; 20];
     id[..8].copy_from_slice(PREFIX);
@@ -30,9 +34,12 @@ mod tests {
 
     #[test]
     fn ids_repeat_with_the_seed_and_differ_without() {
-        assert_eq!(peer_id(1, 0), peer_id(1, 0));
-        assert_ne!(peer_id(1, 0), peer_id(2, 0));
-        assert!(peer_id(1, 0).0.starts_with(PREFIX));
+        let (one, other) = (InfoHash([1; 20]), InfoHash([2; 20]));
+        assert_eq!(peer_id(1, one, 6881), peer_id(1, one, 6881));
+        for different in [peer_id(2, one, 6881), peer_id(1, other, 6881), peer_id(1, one, 6882)] {
+            assert_ne!(peer_id(1, one, 6881), different);
+            assert!(different.0.starts_with(PREFIX));
+        }
         assert_ne!(fresh_seed(), fresh_seed());
     }
 }

@@ -1,173 +1,215 @@
-//! The limits of the whole process: download by a token bucket in front of the sockets, upload by giving
-//! each torrent its part.
+//! A limit of the whole process, kept where its bytes go through a socket.
+//!
+//! A socket moves as much as there is credit for, however long a block is. Credit grows at the limit while it is
+//! not spent, up to a burst ([`burst`]). So any stretch of time sees no more than the limit allows for it and a burst: within
+//! 5 % of it in every second, the first one too. Whoever waits does so in a queue, so connections take turns.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex as Lock, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_std::sync::Mutex as Queue;
 use async_std::task;
 
-/// How much may be read at once after a pause, as time at the limit: enough to wake up late, little enough
-/// to be even within a second.
-const BURST: Duration = Duration::from_millis(100);
+/// For how much credit a socket waits, as time at the limit, unless it wants less.
+const TURN: Duration = Duration::from_millis(20);
 
-/// The least that is read at a time: a reader of a few bytes would be woken for each packet.
-const LEAST_READ: u64 = 4 << 10;
+/// How late whoever waits may wake up, on a busy machine, and no credit is lost. With a turn it makes a burst: together
+/// with headers, which are not counted, less than 5 % of a second.
+const LATENESS: Duration = Duration::from_millis(20);
 
-/// Bounds what all sockets together read.
-pub(crate) struct Throttle(Option<Bucket>);
+/// Nobody waits for less than this, unless it wants less: smaller packets are mostly headers. Below 20 kB/s a burst is
+/// more than 5 % of a second by it.
+const LEAST: usize = 512;
 
-struct Bucket {
-    /// Bytes per second; not 0.
-    rate: u64,
-    state: Mutex<Credit>,
+/// How long to wait at a time: timers are no finer, and a change of the limit is to be felt soon.
+const SLEEP: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
+
+/// What stands for no limit.
+const UNLIMITED: u64 = u64::MAX;
+
+/// Bounds what all sockets together move one way.
+pub(crate) struct Throttle {
+    /// Bytes per second, not 0; or [`UNLIMITED`].
+    rate: AtomicU64,
+    /// Who holds it is next.
+    turn: Queue<()>,
+    /// Who holds it may end its block before others that are within one go on.
+    block: Queue<()>,
+    credit: Lock<Credit>,
 }
 
+/// The right to end a block that is half here.
+pub(crate) type BlockTurn<'a> = async_std::sync::MutexGuard<'a, ()>;
+
+/// Credit, as the time in which it was earned.
 struct Credit {
-    /// Bytes that may be read; below 0 after a reader took more than there was.
-    bytes: i64,
-    since: Instant,
+    /// What was earned until then is spent.
+    spent_until: Instant,
 }
 
 impl Throttle {
     /// A limit of `rate` bytes per second; `None`: no limit.
     pub(crate) fn new(rate: Option<u64>) -> Self {
-        Self(rate.map(|rate| Bucket {
-            rate: rate.max(1),
-            state: Mutex::new(Credit { bytes: 0, since: Instant::now() }),
-        }))
+        Self {
+            rate: AtomicU64::new(stored(rate)),
+            turn: Queue::new(()),
+            block: Queue::new(()),
+            credit: Lock::new(Credit { spent_until: Instant::now() }),
+        }
+    }
+
+    /// Sets another limit; those who wait feel it at once or nearly so.
+    pub(crate) fn set(&self, rate: Option<u64>) {
+        self.rate.store(stored(rate), Ordering::Relaxed);
+    }
+
+    fn rate(&self) -> Option<u64> {
+        Some(self.rate.load(Ordering::Relaxed)).filter(|&rate| rate != UNLIMITED)
     }
 
     /// Whether there is a limit.
     pub(crate) fn is_limited(&self) -> bool {
-        self.0.is_some()
+        self.rate().is_some()
     }
 
-    /// Waits until something may be read; answers how many bytes of the `wanted` ones.
+    /// The most that is allowed at a time, in bytes.
+    pub(crate) fn most(&self) -> usize {
+        self.rate().map_or(usize::MAX, |rate| bytes_in(burst(rate), rate))
+    }
+
+    /// Waits for its turn and for credit; answers how many bytes of the `wanted` ones may be moved.
     pub(crate) async fn wait(&self, wanted: usize) -> usize {
-        let Some(bucket) = &self.0 else { return wanted };
+        if !self.is_limited() {
+            return wanted;
+        }
+        let _turn = self.turn.lock().await;
         loop {
-            match bucket.take(wanted as u64, Instant::now()) {
-                Ok(bytes) => return bytes as usize,
-                Err(wait) => task::sleep(wait).await,
+            let Some(rate) = self.rate() else { return wanted };
+            let taken = self.credit().take(wanted, rate, Instant::now());
+            match taken {
+                Ok(bytes) => return bytes,
+                Err(wait) => task::sleep(wait.clamp(*SLEEP.start(), *SLEEP.end())).await,
             }
         }
     }
 
-    /// Gives back what was allowed and not read.
+    /// Waits until blocks that others are within have ended, or stopped for want of bytes. Whoever reads the rest of a
+    /// block holds the answer meanwhile: else a low limit would have all blocks half here, and none whole for long.
+    /// Who is not within a block does not wait for this, so a short message is not behind long blocks.
+    pub(crate) async fn block(&self) -> BlockTurn<'_> {
+        self.block.lock().await
+    }
+
+    /// Gives back what was allowed and not moved.
     pub(crate) fn give_back(&self, bytes: usize) {
-        if let Some(bucket) = &self.0
-            && bytes > 0
-        {
-            bucket.state.lock().unwrap_or_else(PoisonError::into_inner).bytes += bytes as i64;
+        if let Some(rate) = self.rate() {
+            let mut credit = self.credit();
+            // What is older than a burst is forgotten in any case.
+            let time = time_of(bytes, rate).min(burst(rate));
+            credit.spent_until = credit.spent_until.checked_sub(time).unwrap_or(credit.spent_until);
         }
+    }
+
+    fn credit(&self) -> std::sync::MutexGuard<'_, Credit> {
+        self.credit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Bucket {
+impl Credit {
     /// Takes up to `wanted` bytes of credit, or says how long to wait for some.
-    fn take(&self, wanted: u64, now: Instant) -> Result<u64, Duration> {
-        let mut credit = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let gained =
-            now.saturating_duration_since(credit.since).as_nanos() * u128::from(self.rate) / 1_000_000_000;
-        if gained > 0 {
-            let most = (self.rate / (1_000 / BURST.as_millis() as u64)).max(LEAST_READ) as i64;
-            credit.bytes = credit.bytes.saturating_add(i64::try_from(gained).unwrap_or(i64::MAX)).min(most);
-            credit.since = now;
+    fn take(&mut self, wanted: usize, rate: u64, now: Instant) -> Result<usize, Duration> {
+        let oldest = now.checked_sub(burst(rate)).unwrap_or(now);
+        let from = self.spent_until.max(oldest);
+        let grain = bytes_in(TURN, rate).max(LEAST).min(wanted);
+        let earned = now.saturating_duration_since(from);
+        if let Some(wait) = time_of(grain, rate).checked_sub(earned).filter(|wait| !wait.is_zero()) {
+            return Err(wait);
         }
-        if credit.bytes <= 0 {
-            let missing = credit.bytes.unsigned_abs() + LEAST_READ.min(self.rate);
-            return Err(
-                Duration::from_secs_f64(missing as f64 / self.rate as f64).max(Duration::from_millis(1))
-            );
-        }
-        let taken = wanted.min((credit.bytes as u64).max(LEAST_READ)).max(1);
-        credit.bytes -= taken as i64;
+        let taken = wanted.min(bytes_in(earned, rate).max(grain));
+        self.spent_until = from + time_of(taken, rate);
         Ok(taken)
     }
 }
 
-/// A torrent keeps at least its equal part divided by this, however little it sends: with next to nothing
-/// it could not send one block in the second that shows that it wants to.
-const FLOOR_DIVISOR: u64 = 4;
-
-/// Divides the limit on upload among torrents, by what they send.
-pub(crate) struct UploadShares<K> {
-    /// What each torrent had sent when it was last looked at, and its present part.
-    torrents: BTreeMap<K, (u64, u64)>,
+fn stored(rate: Option<u64>) -> u64 {
+    rate.map_or(UNLIMITED, |rate| rate.clamp(1, UNLIMITED - 1))
 }
 
-impl<K> Default for UploadShares<K> {
-    fn default() -> Self {
-        Self { torrents: BTreeMap::new() }
-    }
+/// How much credit may be saved up, as time at the limit.
+fn burst(rate: u64) -> Duration {
+    TURN.max(time_of(LEAST, rate)) + LATENESS
 }
 
-impl<K: Copy + Ord> UploadShares<K> {
-    /// The part of each torrent in bytes per second, given all that each has `sent` by now; to be called
-    /// once a second. Who used less than its part gets a little more than it used; the others share the rest.
-    pub(crate) fn divide(&mut self, limit: u64, sent: &[(K, u64)]) -> Vec<(K, u64)> {
-        let floor = limit / (FLOOR_DIVISOR * sent.len().max(1) as u64);
-        let mut demands: Vec<(K, u64)> = Vec::new();
-        for &(torrent, total) in sent {
-            let known = self.torrents.get(&torrent);
-            let demand = known.map_or(u64::MAX, |&(before, part)| {
-                let used = total.saturating_sub(before);
-                if used >= part / 10 * 9 { u64::MAX } else { (used + used / 4).max(floor) }
-            });
-            demands.push((torrent, demand));
-        }
-        // The modest first: what each leaves of an equal part is shared by those after it.
-        demands.sort_by_key(|&(torrent, demand)| (demand, torrent));
-        let (mut left, mut parts) = (limit, Vec::new());
-        for (i, &(torrent, demand)) in demands.iter().enumerate() {
-            let part = demand.min(left / (demands.len() - i) as u64);
-            left -= part;
-            parts.push((torrent, part));
-        }
-        // What nobody asked for goes to all, so that a torrent that wakes up can start at once.
-        if let Some(extra) = left.checked_div(parts.len() as u64) {
-            parts.iter_mut().for_each(|(_, part)| *part += extra);
-        }
-        let total = |torrent| sent.iter().find(|(one, _)| *one == torrent).map_or(0, |&(_, total)| total);
-        self.torrents = parts.iter().map(|&(torrent, part)| (torrent, (total(torrent), part))).collect();
-        parts
-    }
+/// How long `bytes` take, rounded up: rounding is not to exceed the limit.
+fn time_of(bytes: usize, rate: u64) -> Duration {
+    let nanos = (bytes as u128 * 1_000_000_000).div_ceil(u128::from(rate));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+fn bytes_in(time: Duration, rate: u64) -> usize {
+    usize::try_from(time.as_nanos() * u128::from(rate) / 1_000_000_000).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
-    #[test]
-    fn a_bucket_keeps_its_rate_whatever_is_asked() {
-        let bucket = Bucket { rate: 100_000, state: Mutex::new(Credit { bytes: 0, since: Instant::now() }) };
-        let (start, mut now, mut taken) = (Instant::now(), Instant::now(), 0);
-        while now < start + Duration::from_secs(10) {
-            match bucket.take(1 << 20, now) {
-                Ok(bytes) => taken += bytes,
-                Err(wait) => now += wait,
+    /// Takes as much as it gets, `late` after each time that was named; says what every second brought, of `secs`.
+    fn greedy(rate: u64, wanted: usize, late: Duration, secs: usize) -> Vec<u64> {
+        let start = Instant::now();
+        let (mut credit, mut now, mut seconds) = (Credit { spent_until: start }, start, vec![0; secs]);
+        loop {
+            let Some(second) = seconds.get_mut((now - start).as_secs() as usize) else { return seconds };
+            match credit.take(wanted, rate, now) {
+                Ok(bytes) => *second += bytes as u64,
+                Err(wait) => now += wait + late,
             }
         }
-        assert!((980_000..1_020_000).contains(&taken), "{taken} bytes in 10 s at 100000 B/s");
     }
 
     #[test]
-    fn the_busy_share_what_the_idle_leave() {
-        let mut shares = UploadShares::default();
-        assert_eq!(shares.divide(900, &[(0, 0), (1, 0), (2, 0)]), [(0, 300), (1, 300), (2, 300)]);
-        let parts: BTreeMap<_, _> = shares.divide(900, &[(0, 300), (1, 0), (2, 300)]).into_iter().collect();
-        assert_eq!(parts.values().sum::<u64>(), 900);
-        assert!(parts[&1] == 75 && parts[&0].abs_diff(parts[&2]) <= 1 && parts[&0] > 400, "{parts:?}");
-        let parts: BTreeMap<_, _> = shares.divide(900, &[(0, 700), (1, 70), (2, 700)]).into_iter().collect();
-        assert!(parts[&1] > 200, "one that uses its part gets a whole one: {parts:?}");
-        let mut sent = 700;
-        for _ in 0..50 {
-            sent += 500;
-            let parts: BTreeMap<_, _> =
-                shares.divide(900, &[(0, sent), (1, 70), (2, sent)]).into_iter().collect();
-            assert!(parts[&1] >= 75, "an idle one keeps enough to show that it wants more: {parts:?}");
+    fn every_second_brings_the_limit_within_five_per_cent() {
+        let late = [0, 1, 15].map(Duration::from_millis);
+        for rate in [24_000, 64 << 10, 1 << 20, 20 << 20] {
+            for (wanted, late) in
+                [16 << 10, 128 << 10, 1 << 20].into_iter().flat_map(|wanted| late.map(|late| (wanted, late)))
+            {
+                // More than that cannot be moved between two times to be late.
+                if late.is_zero() || wanted as f64 / late.as_secs_f64() > 2.0 * rate as f64 {
+                    for bytes in greedy(rate, wanted, late, 5) {
+                        let part = bytes as f64 / rate as f64;
+                        assert!((0.95..=1.05).contains(&part), "{rate} B/s, {wanted}, {late:?}: {part}");
+                    }
+                }
+            }
         }
-        assert!(shares.divide(900, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_pause_saves_up_one_burst() {
+        let (start, rate) = (Instant::now(), 1_000_000);
+        let mut credit = Credit { spent_until: start };
+        let later = start + Duration::from_secs(10);
+        assert_eq!(credit.take(1 << 20, rate, later), Ok(40_000));
+        assert!(credit.take(1 << 20, rate, later).is_err());
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again() {
+        async_std::task::block_on(async {
+            let throttle = Throttle::new(Some(1_000));
+            let before = Instant::now().checked_sub(Duration::from_secs(9)).unwrap();
+            throttle.credit().spent_until = before;
+            let bytes = throttle.wait(1 << 10).await;
+            assert!(throttle.credit().spent_until > before);
+            // At this rate new credit would take a second.
+            throttle.give_back(bytes);
+            assert_eq!(throttle.wait(bytes).now_or_never(), Some(bytes));
+            throttle.set(None);
+            assert_eq!((throttle.wait(1 << 30).await, throttle.most()), (1 << 30, usize::MAX));
+        });
     }
 }

@@ -23,8 +23,9 @@ use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
 use bt_engine::settings::ChokedRequest;
 use bt_engine::wire::Decoder;
-use bt_engine::{CloseReason, Engine, Input, Output, Tag};
+use bt_engine::{CloseReason, Engine, Input, Output, PeerStatus, Tag};
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::assembly::{Assembly, Done};
@@ -79,6 +80,8 @@ pub(crate) enum Note {
     Announced(u64, Result<AnnounceReply, TrackerError>),
     /// Somebody named peers.
     Peers(String, Vec<PeerAddress>),
+    /// Somebody wants to know who is connected.
+    ListPeers(oneshot::Sender<Vec<PeerStatus>>),
     /// The torrent's part of the upload limit.
     UploadLimit(Option<u64>),
     /// What is had was saved, or why not.
@@ -197,6 +200,9 @@ impl Running {
     pub(crate) async fn run(&mut self) -> Phase {
         let now = self.now();
         self.setup.engine.start(now);
+        // What the profile says may have changed since; the torrent's part of it is told within a second.
+        let limit = *super::lock(&self.setup.shared.upload_limit);
+        self.setup.engine.handle(now, Input::UploadLimit(limit));
         self.name_peers(now);
         loop {
             self.end_turn();
@@ -336,6 +342,8 @@ impl Running {
             }
             Note::Announced(tag, result) => engine.handle(now, Input::Announced { tag, result }),
             Note::Peers(source, peers) => engine.handle(now, Input::Peers { source, peers }),
+            // Who asked may be gone.
+            Note::ListPeers(answer) => drop(answer.send(engine.peers(now))),
             Note::UploadLimit(limit) => engine.handle(now, Input::UploadLimit(limit)),
             Note::Saved(saved) => self.saved(saved),
             Note::MemoryShort => {}

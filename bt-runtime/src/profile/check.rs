@@ -15,6 +15,10 @@ const LARGEST_BLOCK: Size = Size::kib(128);
 const LARGEST_REQUEST: Size = Size::mib(1);
 /// What one turn of the `unit` limiter ever was (CN-18).
 const LARGEST_UNIT: Size = Size(17_000);
+/// A packet; less at a time would cost more than the bytes.
+const LEAST_READ: Size = Size::kib(1);
+/// The longest buffer that is used again and again.
+const LARGEST_READ: Size = Size::kib(256);
 /// A few pieces in the making and a few uploads need this much.
 const LEAST_MEMORY: Size = Size::mib(8);
 /// The bitfield of a torrent of 2^21 pieces, the most that are taken, with its header.
@@ -56,11 +60,13 @@ pub(super) fn first_problem(settings: &Settings) -> Option<Problem> {
         ("upload", "max-queue", upload.max_queue),
         ("upload", "in-flight", upload.in_flight),
         ("peers", "max-connections", peers.max_connections),
+        ("net", "listen-backlog", net.listen_backlog),
     ];
     let sizes = [
         ("requests", "block-size", requests.block_size, Size(1), LARGEST_BLOCK),
         ("upload", "max-request-length", upload.max_request_length, Size(1), LARGEST_REQUEST),
         ("upload", "unit-size", upload.unit_size, Size(1), LARGEST_UNIT),
+        ("net", "read-size", net.read_size, LEAST_READ, LARGEST_READ),
         ("net", "max-message-length", net.max_message_length, LEAST_MESSAGE, LARGEST_MESSAGE),
     ];
     let addresses = [("announce", "ip", &announce.ip), ("net", "bind", &net.bind)];

@@ -185,7 +185,11 @@ impl<'a> Source<'a> {
 
 /// The message without the names of Rust's types: "invalid type: string "7", expected u32".
 fn in_plain_words(message: &str) -> String {
-    let types = [("u16", "a whole number from 0 to 65535"), ("u32", "a whole number from 0 to 4294967295")];
+    let types = [
+        ("u8", "a whole number from 0 to 255"),
+        ("u16", "a whole number from 0 to 65535"),
+        ("u32", "a whole number from 0 to 4294967295"),
+    ];
     let wide = [("u64", "a whole number"), ("usize", "a whole number"), ("f64", "a number")];
     for (name, words) in types.into_iter().chain(wide) {
         if let Some(found) = message.strip_suffix(name).filter(|found| found.ends_with("expected ")) {

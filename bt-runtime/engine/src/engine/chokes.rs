@@ -86,6 +86,7 @@ impl Engine {
             match choice {
                 Some((share, reason)) => {
                     self.set_share(at, share);
+                    self.connections[at].reason = Some(reason);
                     if self.facts[at].am_choking {
                         self.facts[at].am_choking = false;
                         self.facts[at].am_unchoked = Some(self.now);

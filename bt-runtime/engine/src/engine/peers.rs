@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bt_api::{
     BlockRef, Instant, PeerAddress, PeerEvent, PeerFacts, PeerId, PeerKey, PieceEvent, PieceIndex, PieceSet,
-    RequestQueue, Share,
+    Reason, RequestQueue, Share,
 };
 
 use super::Engine;
@@ -29,6 +29,8 @@ pub(super) struct Connection {
     /// How many of its pieces have an open block: then it interests us.
     pub(super) useful: u32,
     pub(super) share: Share,
+    /// Why it was last unchoked.
+    pub(super) reason: Option<Reason>,
     /// Blocks on their way into its socket.
     pub(super) in_flight: u32,
     /// When a share with a cap lets it have its next block.
@@ -284,6 +286,7 @@ impl Engine {
             shown: None,
             useful: 0,
             share: Share::Equal,
+            reason: None,
             in_flight: 0,
             next_allowed: Instant::ZERO,
             served: 0,

@@ -1,11 +1,11 @@
-//! Cases 9 to 11, 128, 130 and 131: who is connected (RS-10, RS-20, EN-1 to EN-9, EN-15).
+//! Cases 9 to 12, 127, 128, 130 and 131: who is connected (RS-10, RS-20, EN-1 to EN-9, EN-15).
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bt_api::{PeerAddress, PeerId, PeerKey, PieceSet};
 use bt_engine::wire::Message;
-use bt_engine::{CloseReason, Input, Output};
+use bt_engine::{CloseReason, Event, Input, Output};
 
 use crate::common::Node;
 use crate::common::solo::{OWN, Solo, block, closes, sent};
@@ -80,6 +80,34 @@ fn case_11_one_too_many_is_closed_at_once() {
     let (late, out) = solo.incoming(200);
     assert_eq!(closes(&out), [(late, CloseReason::TooMany)]);
     assert!(solo.handshake(late, 200).is_empty(), "it never was a connection");
+}
+
+#[test]
+fn case_12_a_refused_connect_is_one_loss() {
+    let mut solo = leecher();
+    let (peer, _) = tell(&mut solo, 1, None)[0];
+    assert_eq!(solo.engine.status(solo.now).dialing, 1);
+    let refused = || Input::Closed { peer, reason: CloseReason::Connect("refused".to_owned()) };
+    let out = solo.feed(refused());
+    assert!(matches!(out[..], [Output::Event(Event::PeerClosed { reason: "connect", .. })]), "{out:?}");
+    assert_eq!(solo.engine.status(solo.now).dialing, 0);
+    assert!(solo.feed(refused()).is_empty());
+}
+
+#[test]
+fn case_127_our_id_is_held_back_from_a_peer_whose_id_is_not_known() {
+    let mut solo = leecher();
+    for (number, id, held_back) in [(1, None, true), (2, Some(PeerId([2; 20])), false)] {
+        let peers = vec![PeerAddress { address: address(number), id }];
+        let out = solo.feed(Input::Peers { source: "test".to_owned(), peers });
+        let connect = out.iter().find_map(|output| match output {
+            Output::Connect { peer, delay_id, .. } => Some((*peer, *delay_id)),
+            _ => None,
+        });
+        let (peer, delay_id) = connect.unwrap();
+        assert_eq!(delay_id, held_back);
+        assert!(accepted(&solo.handshake(peer, number), peer));
+    }
 }
 
 #[test]
