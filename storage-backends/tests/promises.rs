@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bt_api::testkit::TestHost;
 use bt_api::{PieceIndex, Plugin, StorageErrorKind, Torrent};
 use bt_storage::files::Files;
-use bt_storage::layer::{read_only::ReadOnly, slow::Slow};
+use bt_storage::layer::{faulty::Faulty, read_only::ReadOnly, slow::Slow};
 use bt_storage::memory::Memory;
 use common::{Waiting, blocks, open, pattern, torrent};
 use futures::FutureExt;
@@ -29,11 +29,19 @@ fn slow_files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
     Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
 }
 
+/// While nothing fails it is as the store that it wraps.
+fn faulty_files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    let layer = Faulty::build(Default::default()).unwrap();
+    let inner = files(torrent.clone(), host.clone());
+    Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
+}
+
 macro_rules! promises {
     ($($promise:ident)*) => {
         mod on_files { $(#[test] fn $promise() { super::$promise(super::files); })* }
         mod on_memory { $(#[test] fn $promise() { super::$promise(super::memory); })* }
         mod on_slow_files { $(#[test] fn $promise() { super::$promise(super::slow_files); })* }
+        mod on_faulty_files { $(#[test] fn $promise() { super::$promise(super::faulty_files); })* }
     };
 }
 
