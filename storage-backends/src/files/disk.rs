@@ -96,6 +96,10 @@ impl Disk {
                 Some(_) => {}
                 None => folder.make_parents(file.path())?,
             }
+            // Told now, not when the first piece has come.
+            if facts.is_none_or(|facts| facts.length < file.length()) {
+                folder.check_writable(file.path(), facts.is_some())?;
+            }
             if facts.is_none() && file.length() == 0 {
                 *facts = Some(folder.file(file.path(), Access::Create)?.1);
             }
