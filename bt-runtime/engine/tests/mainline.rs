@@ -10,6 +10,8 @@ mod announces;
 mod connections;
 #[path = "mainline/downloader.rs"]
 mod downloader;
+#[path = "mainline/store.rs"]
+mod store;
 #[path = "mainline/trackers_for_a_day.rs"]
 mod trackers_for_a_day;
 #[path = "mainline/upload_limit.rs"]

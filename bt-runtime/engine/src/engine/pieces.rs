@@ -21,6 +21,8 @@ pub(super) struct Trouble {
     pause: Duration,
     /// Full pieces that the store would not take.
     unfinished: Vec<PieceIndex>,
+    /// Whether the store ever took a piece in this run.
+    worked: bool,
     /// Whether pieces that were had were ever lost.
     pub(super) lost: bool,
 }
@@ -51,6 +53,15 @@ impl Trouble {
         self.retry_at = Some(now + self.pause);
         self.now = Some((error.kind(), error.to_string()));
         self.paused = true;
+    }
+
+    /// Whether trying again is in vain: somebody else changed what the store has, or it never let us write.
+    fn is_hopeless(&self, error: &StorageError) -> bool {
+        match error.kind() {
+            StorageErrorKind::Corrupt => true,
+            StorageErrorKind::Denied => !self.worked,
+            _ => false,
+        }
     }
 
     /// A block was read: what is shown no longer holds, unless a write is waiting to be tried again.
@@ -148,7 +159,9 @@ impl Engine {
         });
         self.trouble.begin(self.now, error);
         let Some(piece) = piece else { return };
-        if error.kind() == StorageErrorKind::Missing {
+        if self.trouble.is_hopeless(error) {
+            self.give_up(error);
+        } else if error.kind() == StorageErrorKind::Missing {
             // What was written of it is gone: it is wanted again, from its start.
             self.outputs.push_back(Output::Discard { piece });
             self.time_left.rejected(u64::from(self.pieces.piece_length(piece)));
@@ -179,6 +192,7 @@ impl Engine {
     }
 
     fn store_works(&mut self) {
+        self.trouble.worked = true;
         self.trouble.now = None;
         self.trouble.paused = false;
         self.trouble.retry_at = None;
