@@ -24,7 +24,7 @@ fn case_134_files_go_below_the_torrents_name_and_what_is_there_is_resumed() {
 
     // A name of the torrent's own files, right in the folder, and one of nobody's.
     let files = torrent.metainfo.layout.files();
-    let inner = place.output.join(&files[0].path()[1..].join("/"));
+    let inner = place.output.join(files[0].path()[1..].join("/"));
     fs::create_dir_all(inner.parent().unwrap()).unwrap();
     for path in [&inner, &place.output.join("unrelated")] {
         fs::write(path, "mine").unwrap();

@@ -16,7 +16,9 @@ fn a_link_in_the_place_of_the_file_is_refused() {
     let outside = place.folder().join("outside");
     // To a file, and to nothing that could be made.
     for content in [Some("precious"), None] {
-        content.map(|content| fs::write(&outside, content).unwrap());
+        if let Some(content) = content {
+            fs::write(&outside, content).unwrap();
+        }
         symlink(&outside, place.target()).unwrap();
         let mut leecher = place.leecher().until_complete().start();
         ends_with(&mut leecher, LINK);
