@@ -48,10 +48,14 @@ impl Trouble {
     }
 
     fn begin(&mut self, now: Instant, error: &StorageError) {
+        self.now = Some((error.kind(), error.to_string()));
+        // Pieces that were on their way together fail together: that is one failure.
+        if self.paused && self.retry_at.is_some() {
+            return;
+        }
         let first = if error.kind() == StorageErrorKind::Temporary { TEMPORARY_PAUSE } else { FIRST_PAUSE };
         self.pause = if self.pause.is_zero() { first } else { (self.pause * 2).min(LONGEST_PAUSE) };
         self.retry_at = Some(now + self.pause);
-        self.now = Some((error.kind(), error.to_string()));
         self.paused = true;
     }
 

@@ -44,6 +44,21 @@ fn case_44_a_write_error_pauses_and_is_tried_again_ever_less_often() {
     }
 }
 
+/// Else a disk that is full for a moment stops a fast download for a minute.
+#[test]
+fn pieces_that_fail_together_are_one_failure() {
+    let mut solo = Solo::new(1, Node::new(PieceSet::new(5)));
+    let (a, asked) = solo.connect_open(1, &[0, 1, 2, 3, 4]);
+    for block in asked {
+        solo.send_block(a, block);
+    }
+    for piece in 0..5 {
+        let result = Err(StorageError::new(StorageErrorKind::Full, "writing, says the test"));
+        solo.feed(Input::Finished { piece: PieceIndex(piece), result });
+    }
+    assert!(solo.wait_secs(1).iter().any(is_finish));
+}
+
 #[test]
 fn case_44_a_write_error_that_stays_stops_the_torrent_and_is_told() {
     for kind in [StorageErrorKind::Corrupt, StorageErrorKind::Denied] {
