@@ -5,85 +5,24 @@
 //! take one after the other. The other end is the same for both: `bt-run` with the profile `modern`. Linux only,
 //! since it reads `/proc`.
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::fs;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use common::{Process, Used, make_file, median};
 
 const BT_RUN: &str = env!("CARGO_BIN_EXE_bt-run");
 const BT_TORRENT: &str = env!("CARGO_BIN_EXE_bt-torrent");
 
-/// How long one transfer may take.
-const LIMIT: Duration = Duration::from_secs(300);
 /// How often each client has its turn.
 const TURNS: usize = 3;
-/// How often a process is looked at.
-const SAMPLE: Duration = Duration::from_millis(20);
-
-/// What a process used.
-#[derive(Clone, Copy, Default)]
-struct Used {
-    wall: f64,
-    cpu: f64,
-    peak_kib: u64,
-}
-
-/// A process that ends with this value, and what it used so far.
-struct Process {
-    child: Child,
-    began: Instant,
-    used: Used,
-}
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, began: Instant::now(), used: Used::default() }
-    }
-
-    /// Looks at `/proc`; a process that is gone keeps the last figures.
-    fn sample(&mut self) {
-        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
-        let Ok(stat) = fs::read_to_string(folder.join("stat")) else { return };
-        // Fields after the name in brackets: utime and stime are the 12th and 13th, in hundredths.
-        let Some((_, fields)) = stat.rsplit_once(')') else { return };
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-        let cpu = (ticks(11) + ticks(12)) / 100.0;
-        let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        if let Some(peak_kib) = peak {
-            self.used = Used { wall: self.began.elapsed().as_secs_f64(), cpu, peak_kib };
-        }
-    }
-
-    /// Waits until it ends by itself, and looks at `other` meanwhile.
-    fn wait(&mut self, mut other: Option<&mut Process>) -> Used {
-        while self.child.try_wait().expect("the child is ours").is_none() {
-            assert!(self.began.elapsed() < LIMIT, "a transfer took longer than {LIMIT:?}");
-            self.sample();
-            if let Some(other) = &mut other {
-                other.sample();
-            }
-            std::thread::sleep(SAMPLE);
-        }
-        self.used
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A tracker that tells each client of all others that announced themselves; it serves until the program ends.
 fn tracker() -> u16 {
@@ -120,21 +59,6 @@ fn tracker() -> u16 {
         }
     });
     port
-}
-
-/// A file of `mib` MiB that does not compress or repeat, from a linear congruential generator.
-fn make_file(path: &Path, mib: u64) {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).expect("the folder is ours"));
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut block = vec![0; 1 << 20];
-    for _ in 0..mib {
-        for word in block.chunks_exact_mut(8) {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            word.copy_from_slice(&(state ^ state >> 29).to_le_bytes());
-        }
-        file.write_all(&block).expect("there is room");
-    }
-    file.flush().expect("there is room");
 }
 
 struct Bench {
@@ -225,17 +149,12 @@ impl Bench {
         let gib = self.length as f64 / f64::from(1 << 30);
         let mut ours = None;
         for (client, turns) in clients.iter().zip(&turns) {
-            let median = |figure: fn(&Used) -> f64| {
-                let mut figures: Vec<f64> = turns.iter().map(figure).collect();
-                figures.sort_by(f64::total_cmp);
-                figures[figures.len() / 2]
-            };
-            let cpu = median(|used| used.cpu) / gib;
+            let cpu = median(turns, |used| used.cpu) / gib;
             let ours = *ours.get_or_insert(cpu);
             println!(
                 "{what:<9} {client:<8} {:>7.2} s wall  {cpu:>6.2} CPU s/GiB  {:>7.1} MiB peak  (bt-run is {:.2} of it in CPU)",
-                median(|used| used.wall),
-                median(|used| used.peak_kib as f64 / 1024.0),
+                median(turns, |used| used.wall),
+                median(turns, |used| used.peak_kib as f64 / 1024.0),
                 ours / cpu,
             );
         }
@@ -270,7 +189,11 @@ fn main() {
     let used = verify.wait(None);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let wall = began.elapsed().as_secs_f64();
-    println!("verify    bt-torrent {wall:.2} s wall  {:.1} of {cores} cores busy", used.cpu / wall);
+    println!(
+        "verify    bt-torrent {wall:.2} s wall  {:.1} of {cores} cores busy  {} MiB read",
+        used.cpu / wall,
+        used.read >> 20
+    );
 
     let aria2 = Command::new("aria2c").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !aria2 {

@@ -85,9 +85,11 @@ pub enum StorageErrorKind {
     Missing,
     /// There is no room. Downloading pauses and is tried again.
     Full,
-    /// Permission is denied. Downloading pauses and is tried again.
+    /// Permission is denied. A torrent that could never write stops with this message; later downloading
+    /// pauses and is tried again.
     Denied,
-    /// What is there contradicts what the store knows. Downloading pauses; nothing is overwritten.
+    /// What is there contradicts what the store knows. Nothing is overwritten: on writing the torrent stops
+    /// with this message; on reading the piece is wanted again.
     Corrupt,
     /// It may work at once when tried again.
     Temporary,

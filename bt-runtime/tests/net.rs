@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_std::future::timeout;
@@ -353,7 +354,7 @@ struct Brittle(BrittleConfig);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct BrittleConfig {
-    /// `write` or `checkpoint` panic, or the checkpoint is `refused`.
+    /// `write`, `read` or `checkpoint` panic, or the checkpoint is `refused`.
     at: String,
 }
 
@@ -370,13 +371,14 @@ bt_api::register!(Brittle);
 
 impl StorageLayer for Brittle {
     fn wrap(&self, inner: Box<dyn TorrentStore>, _: Arc<Torrent>, _: Arc<dyn Host>) -> Box<dyn TorrentStore> {
-        Box::new(BrittleStore { inner, at: self.0.at.clone() })
+        Box::new(BrittleStore { inner, at: self.0.at.clone(), sealed: AtomicBool::new(false) })
     }
 }
 
 struct BrittleStore {
     inner: Box<dyn TorrentStore>,
     at: String,
+    sealed: AtomicBool,
 }
 
 impl BrittleStore {
@@ -390,6 +392,10 @@ impl TorrentStore for BrittleStore {
         self.inner.held()
     }
     fn read(&self, piece: PieceIndex, at: u32, length: u32) -> BoxFuture<'_, Result<Block, StorageError>> {
+        // Before there is anything to read, all that looks for it passes.
+        if self.sealed.load(Ordering::Relaxed) {
+            self.reach("read");
+        }
         self.inner.read(piece, at, length)
     }
     fn write(
@@ -402,6 +408,7 @@ impl TorrentStore for BrittleStore {
         self.inner.write(piece, offset, blocks)
     }
     fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.sealed.store(true, Ordering::Relaxed);
         self.inner.seal(piece)
     }
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
@@ -437,6 +444,18 @@ fn a_store_that_panics_ends_its_torrent_at_once_by_name() {
             assert!(message.contains("memory + brittle panicked") && message.contains(at), "{message}");
             leecher.stop().await;
         }
+        // One that has it, and breaks when somebody asks.
+        let relay = brittle("read").await;
+        let relayed = add(&relay, &content, folder.path(), &[seeder.local_address()]).await;
+        complete(&relayed).await;
+        let leecher = session("memory", "").await;
+        add(&leecher, &content, folder.path(), &[relay.local_address()]).await;
+        timeout(PATIENCE / 6, relayed.wait_ended()).await.expect("it ends");
+        let phase = relayed.progress().phase;
+        let Phase::Failed(message) = &phase else { panic!("{phase:?}") };
+        assert!(message.contains("memory + brittle panicked: reading piece"), "{message}");
+        leecher.stop().await;
+        relay.stop().await;
         seeder.stop().await;
     });
 }

@@ -151,7 +151,6 @@ impl Compact {
                 None => {
                     let found = scan(&disk, &host, pinned.clone()).await?;
                     disk.vouch(found.sealed);
-                    disk.set_blank(found.blank);
                     arranged(&torrent.layout, pinned, found.held)
                 }
             };

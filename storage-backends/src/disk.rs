@@ -23,7 +23,7 @@ use sha1::{Digest, Sha1};
 use self::claim::Claim;
 use self::folder::{Access, Facts, Folder, attempt};
 use self::saved::Stamp;
-use self::table::Table;
+use self::table::{State, Table};
 
 mod claim;
 mod durable;
@@ -108,6 +108,10 @@ impl Disk {
                 Some(_) => {}
                 None => folder.make_parents(file.path())?,
             }
+            // Told now, not when the first piece has come.
+            if facts.is_none_or(|facts| facts.length < file.length()) {
+                folder.check_writable(file.path(), facts.is_some())?;
+            }
             if facts.is_none() && file.length() == 0 {
                 *facts = Some(folder.file(file.path(), Access::Create)?.1);
             }
@@ -130,7 +134,7 @@ impl Disk {
         let (layout, table) = (&self.torrent.layout, self.table());
         let mut slots = PieceSet::full(layout.piece_count());
         for (file, state) in table.files.iter().enumerate() {
-            let length = state.known.map_or(0, |known| known.length);
+            let length = state.length();
             if layout.files()[file].is_pad() || length >= layout.files()[file].length() {
                 continue;
             }
@@ -157,11 +161,6 @@ impl Disk {
             table.sealed.insert(slot);
             table.unchecked.insert(slot);
         }
-    }
-
-    /// Takes `slots` as empty: reading one fails until it is written.
-    pub(crate) fn set_blank(&self, slots: PieceSet) {
-        self.table().blank = slots;
     }
 
     /// The slots whose contents matched their hash, now or before the last checkpoint, and were not written
@@ -295,6 +294,10 @@ impl Disk {
         length: u32,
         hash: bool,
     ) -> Result<Option<PieceHash>, StorageError> {
+        // What keeps anybody from writing to these files keeps a piece from moving about in them: it is told as such.
+        for span in self.torrent.layout.spans(from, 0, length).filter(|span| !span.pad) {
+            self.handle(span.file, Access::Write)?;
+        }
         if !hash && self.copy_in_kernel(from, to, length) {
             return Ok(None);
         }
@@ -338,9 +341,14 @@ impl Disk {
     /// Makes all files as long as the torrent says, with room on the disk for every byte, as 3.0 to 3.2 did
     /// (ST-2). What is new is blank.
     pub(crate) fn preallocate(&self) -> Result<(), StorageError> {
-        let there = self.allocated();
-        for (file, entry) in self.torrent.layout.files().iter().enumerate() {
-            let known = self.table().files[file].known.map_or(0, |known| known.length);
+        let (layout, there) = (&self.torrent.layout, self.allocated());
+        let lengths: Vec<u64> = self.table().files.iter().map(State::length).collect();
+        // A slot that somebody's file reached into is not blank: what lies there may be his.
+        let is_new = |slot: &PieceIndex| {
+            layout.spans(*slot, 0, layout.piece_length(*slot)).all(|span| lengths[span.file] <= span.offset)
+        };
+        for (file, entry) in layout.files().iter().enumerate() {
+            let known = lengths[file];
             if entry.is_pad() || known >= entry.length() {
                 continue;
             }
@@ -349,10 +357,10 @@ impl Disk {
             self.change(end, |output| io_at::allocate(output, known, entry.length()))?;
         }
         let mut blank = PieceSet::new(there.pieces());
-        there.missing().for_each(|slot| {
+        there.missing().filter(is_new).for_each(|slot| {
             blank.insert(slot);
         });
-        self.set_blank(blank);
+        self.table().blank = blank;
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 //! Stores that wrap a store, named in a profile's `[[storage.layer]]` tables.
 
+pub mod faulty;
 pub mod read_only;
 pub mod slow;

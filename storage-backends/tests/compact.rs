@@ -304,7 +304,7 @@ fn case_44_a_write_error_changes_nothing() {
     let (a, away) = (place.folder.path().join("t/a"), place.folder.path().join("away"));
     fs::rename(&a, &away).unwrap();
     let error = place.arrives(&store, 2).unwrap_err();
-    assert_eq!(error.kind(), StorageErrorKind::Missing, "{error}");
+    assert_eq!(error.kind(), StorageErrorKind::Corrupt, "{error}");
     assert_eq!(store.slots(), [Some(1), None, None]);
     assert!(!a.exists(), "nothing is written elsewhere");
     fs::rename(&away, &a).unwrap();

@@ -8,7 +8,7 @@ use bt_api::testkit::TestHost;
 use bt_api::{PieceIndex, Plugin, StorageError, StorageErrorKind, Torrent};
 use bt_storage::compact::{self, Compact};
 use bt_storage::files::Files;
-use bt_storage::layer::{read_only::ReadOnly, slow::Slow};
+use bt_storage::layer::{faulty::Faulty, read_only::ReadOnly, slow::Slow};
 use bt_storage::memory::Memory;
 use common::{Waiting, blocks, open, pattern, torrent};
 use futures::FutureExt;
@@ -42,6 +42,13 @@ fn slow_files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
     Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
 }
 
+/// While nothing fails it is as the store that it wraps.
+fn faulty_files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    let layer = Faulty::build(Default::default()).unwrap();
+    let inner = files(torrent.clone(), host.clone());
+    Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
+}
+
 macro_rules! promises {
     ($($promise:ident)*) => {
         mod on_files { $(#[test] fn $promise() { super::$promise(super::files); })* }
@@ -49,6 +56,7 @@ macro_rules! promises {
         mod on_compact { $(#[test] fn $promise() { super::$promise(super::compact); })* }
         mod on_slow_compact { $(#[test] fn $promise() { super::$promise(super::slow_compact); })* }
         mod on_slow_files { $(#[test] fn $promise() { super::$promise(super::slow_files); })* }
+        mod on_faulty_files { $(#[test] fn $promise() { super::$promise(super::faulty_files); })* }
     };
 }
 

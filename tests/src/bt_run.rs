@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,12 +12,16 @@ use crate::content::Torrent;
 use crate::process::{Process, SOON, free_port};
 use crate::{binaries, probe};
 
+/// The user and group `nobody`.
+const NOBODY: u32 = 65534;
+
 /// `bt-run` with the profile `mainline`, to be started.
 pub struct BtRun {
     command: Command,
     name: String,
     folder: PathBuf,
     addr: SocketAddr,
+    quiet: bool,
 }
 
 impl BtRun {
@@ -25,10 +30,10 @@ impl BtRun {
     pub fn new(name: &str, torrent: &Path, output: &Path, folder: &Path) -> Self {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = binaries::bt_run();
-        command.args(["--profile", "mainline.toml", "--json", "--quiet", "--listen", &addr.to_string()]);
+        command.args(["--profile", "mainline.toml", "--json", "--listen", &addr.to_string()]);
         command.arg("--output").arg(output).arg("--state").arg(folder.join(format!("{name}.state")));
         command.arg("--events").arg(folder.join(format!("{name}.events"))).arg(torrent);
-        Self { command, name: name.to_owned(), folder: folder.to_owned(), addr }
+        Self { command, name: name.to_owned(), folder: folder.to_owned(), addr, quiet: true }
     }
 
     /// With further arguments.
@@ -42,13 +47,35 @@ impl BtRun {
         self.with(["--stop-when", "complete"])
     }
 
+    /// Saying on standard error how it comes along, and not only what goes wrong.
+    pub fn aloud(self) -> Self {
+        Self { quiet: false, ..self }
+    }
+
     /// With peers to connect to.
     pub fn peers(self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
         peers.into_iter().fold(self, |run, peer| run.with(["--peer", &peer.to_string()]))
     }
 
+    /// As another user than root, who may write anywhere; any other user stays who they are.
+    pub fn not_as_root(mut self) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return self;
+        }
+        // Nobody may look into the folder where cargo puts it.
+        let program = self.folder.join("bt-run");
+        fs::copy(self.command.get_program(), &program).expect("the program can be copied");
+        let mut command = Command::new(program);
+        command.args(self.command.get_args()).uid(NOBODY).gid(NOBODY);
+        self.command = command;
+        self
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Process {
+        if self.quiet {
+            self.command.arg("--quiet");
+        }
         Process::start(&self.name, &self.folder, &mut self.command)
     }
 

@@ -73,6 +73,21 @@ impl Process {
         String::from_utf8_lossy(&fs::read(self.log.with_extension("out")).unwrap_or_default()).into_owned()
     }
 
+    /// Its standard error so far.
+    pub fn errors(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until it says `text` on standard error.
+    ///
+    /// # Panics
+    /// When it has not within `limit`, or ended first.
+    pub fn until_told(&mut self, text: &str, limit: Duration) {
+        let log = self.log.clone();
+        let told = || String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).contains(text);
+        self.until(&format!("it says {text:?}"), limit, || told().then_some(()));
+    }
+
     /// Whether it has ended, and how.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("our own child can be waited for")

@@ -1,102 +1,18 @@
 //! Ended in the middle, in whatever way, `bt-run` goes on where it was: nothing verified is fetched again.
 
-use std::fs::{self, File};
-use std::net::SocketAddr;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bt_tests::bt_run::{BtRun, summary};
-use bt_tests::content::{Content, SplitMix, Torrent};
-use bt_tests::probe;
-use bt_tests::process::{Process, SOON};
+use bt_tests::bt_run::summary;
+use bt_tests::content::SplitMix;
+use bt_tests::place::{PIECE, Place, bytes_read, flip_byte, wait_until_written};
+use bt_tests::process::SOON;
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 /// How long one download may take; a few seconds are usual.
 const LIMIT: Duration = Duration::from_secs(120);
 
-const PIECE: u64 = 256 << 10;
-
 /// What one end in the middle may cost: the pieces that are not whole yet, and those whose writing was under way.
 const LOSS: u64 = 4 * PIECE;
-
-/// A torrent of one file, and folders for one who downloads it.
-struct Place {
-    content: Content,
-    torrent: Torrent,
-    output: PathBuf,
-    dir: TempDir,
-}
-
-impl Place {
-    fn new(length: u64) -> Self {
-        Self::with_pieces(length, "256 KiB")
-    }
-
-    fn with_pieces(length: u64, piece: &str) -> Self {
-        let dir = TempDir::new().unwrap();
-        let content = Content::file("file.bin", length, 3);
-        // Nobody listens there: peers are named on the command line.
-        let torrent = content.torrent("http://127.0.0.1:9/announce", piece, dir.path().join("x.torrent"));
-        let output = dir.path().join("output");
-        fs::create_dir(&output).unwrap();
-        Self { content, torrent, output, dir }
-    }
-
-    /// Somebody who has everything and gives it slowly enough to be interrupted, from the first byte on: the
-    /// original's limiter lets twenty seconds' worth through at first.
-    fn seeder(&self, limit: &str) -> (Process, SocketAddr) {
-        let run = BtRun::new("seeder", &self.torrent.file, self.content.folder(), self.dir.path());
-        let cap = ["--set", "upload.limiter=bucket", "--set", &format!("net.upload-limit={limit}")];
-        run.with(cap).start_and_wait(&self.torrent)
-    }
-
-    /// The one who downloads: the same one in every run.
-    fn leecher(&self) -> BtRun {
-        BtRun::new("leecher", &self.torrent.file, &self.output, self.dir.path())
-    }
-
-    fn target(&self) -> PathBuf {
-        self.output.join("file.bin")
-    }
-
-    fn copy_all(&self) {
-        fs::copy(self.content.path(), self.target()).unwrap();
-    }
-
-    /// Starts one who has everything, and waits until it shows every piece.
-    fn start_complete(&self, arguments: &[&'static str]) -> Process {
-        let (mut process, addr) =
-            self.leecher().with(arguments.iter().copied()).start_and_wait(&self.torrent);
-        let pieces = self.torrent.metainfo.layout.piece_count();
-        process.until("every piece is shown", SOON, || {
-            let bits = probe::bitfield(addr, self.torrent.info_hash()).ok()?;
-            (bits.iter().map(|byte| byte.count_ones()).sum::<u32>() == pieces).then_some(())
-        });
-        process
-    }
-}
-
-/// Waits until so many bytes of a sparse file are there.
-fn wait_until_written(process: &mut Process, path: &Path, bytes: u64) {
-    let written = || fs::metadata(path).is_ok_and(|file| file.blocks() * 512 >= bytes);
-    process.until(&format!("{bytes} bytes are written"), LIMIT, || written().then_some(()));
-}
-
-/// How many bytes a process has asked the system to read so far.
-fn bytes_read(process: &Process) -> u64 {
-    let io = fs::read_to_string(format!("/proc/{}/io", process.id())).unwrap();
-    let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
-    read.parse().unwrap()
-}
-
-fn flip_byte(path: &Path, at: u64) {
-    let file = File::options().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[!byte[0]], at).unwrap();
-}
 
 #[test]
 fn ctrl_c_and_on_again() {
@@ -193,7 +109,7 @@ fn a_valid_resume_file_spares_the_check() {
     let place = Place::new(size);
     place.copy_all();
     let read = |arguments: &[&'static str]| {
-        let mut process = place.start_complete(arguments);
+        let (mut process, _) = place.start_complete(arguments);
         let read = bytes_read(&process);
         process.signal(Signal::INT);
         assert_eq!(process.exit_code(SOON), 130, "{}", process.story());
@@ -212,7 +128,7 @@ fn a_valid_resume_file_spares_the_check() {
 fn what_changed_since_it_was_saved_is_checked_again() {
     let place = Place::new(8 << 20);
     place.copy_all();
-    let mut first = place.start_complete(&[]);
+    let (mut first, _) = place.start_complete(&[]);
     first.signal(Signal::TERM);
     assert_eq!(first.exit_code(SOON), 143, "{}", first.story());
 

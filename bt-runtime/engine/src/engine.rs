@@ -256,9 +256,11 @@ impl Engine {
                     self.requests_may_change();
                 }
             }
-            Input::Stop => return self.stop(),
+            Input::Stop => self.stop(),
         }
-        self.settle();
+        if self.phase == Phase::Running {
+            self.settle();
+        }
     }
 
     /// The next thing to be done, until there is none.
@@ -457,7 +459,16 @@ impl Engine {
     fn fail(&mut self, message: String) {
         self.close_everyone();
         self.outputs.push_back(Output::Failed { message });
+        self.outputs.push_back(Output::Stopped);
         self.phase = Phase::Over;
+    }
+
+    /// The store cannot go on by itself: this torrent stops as when it is told to (DN-6).
+    fn give_up(&mut self, error: &bt_api::StorageError) {
+        if self.phase == Phase::Running {
+            self.outputs.push_back(Output::Failed { message: error.to_string() });
+            self.stop();
+        }
     }
 
     fn stop(&mut self) {

@@ -194,12 +194,12 @@ pub enum Output {
     },
     /// An entry for the event log.
     Event(Event),
-    /// A plug-in panicked or the torrent cannot go on; it does nothing more.
+    /// A plug-in panicked, or the store cannot go on: the torrent stops by itself.
     Failed {
         /// One line: which plug-in, what it said.
         message: String,
     },
-    /// Everything is done after [`Input::Stop`].
+    /// Everything is done after [`Input::Stop`] or [`Self::Failed`].
     Stopped,
 }
 

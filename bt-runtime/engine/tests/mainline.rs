@@ -19,6 +19,8 @@ mod fast;
 mod guard;
 #[path = "mainline/limiter.rs"]
 mod limiter;
+#[path = "mainline/store.rs"]
+mod store;
 #[path = "mainline/super_seed.rs"]
 mod super_seed;
 #[path = "mainline/trackers_for_a_day.rs"]

@@ -19,7 +19,7 @@ use super::{panics, reading};
 /// there. `done` counts the pieces looked at. Each piece that is found is sealed.
 ///
 /// # Errors
-/// When the store fails other than by not having the bytes.
+/// When the store fails again and again, other than by not having the bytes.
 pub(crate) async fn check(
     store: &Arc<dyn TorrentStore>,
     torrent: &Arc<Torrent>,
@@ -88,7 +88,7 @@ async fn is_there(
     }
     let matches = PieceHash(sha.finalize().into()) == torrent.piece_hashes[piece.as_usize()];
     if matches {
-        store.seal(piece).await?;
+        reading::patiently(|| store.seal(piece)).await?;
     }
     Ok(matches)
 }

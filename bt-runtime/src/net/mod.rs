@@ -6,8 +6,8 @@
 //! | `peer`, `intake`, `outbox` | one connection: its task, what it receives, what it sends |
 //! | `listener` | the one listener of the process |
 //! | `assembly`, `uploads` | from blocks to pieces on disk, and from the disk to peers |
-//! | `reading` | reads from a store, with a check of their length |
-//! | `start`, `check`, `resume_file` | what of a torrent is there when it begins |
+//! | `reading` | reads from a store, with a check of their length and some patience |
+//! | `start`, `check`, `foreign`, `resume_file` | what of a torrent is there when it begins |
 //! | `pool`, `throttle` | the bounds of memory and of rates |
 //! | `host`, `trackers` | what plug-ins are lent, and how trackers are asked |
 //!
@@ -17,6 +17,7 @@
 
 mod assembly;
 mod check;
+mod foreign;
 mod handle;
 mod host;
 mod intake;

@@ -1,6 +1,15 @@
-//! Reads from a store, which may be anybody's: what it answers is as long as what was asked for.
+//! Reads from a store, which may be anybody's: what it answers is as long as what was asked for, and what fails
+//! for once is tried again.
 
+use std::time::Duration;
+
+use async_std::task;
 use bt_api::{Block, PieceIndex, StorageError, StorageErrorKind, TorrentStore};
+
+/// How often something is tried, and how long the first pause is; each is twice the one before. What fails for
+/// longer will not work in a moment.
+const TRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Reads `length` bytes at `offset` of `piece`.
 ///
@@ -12,7 +21,7 @@ pub(crate) async fn read(
     offset: u32,
     length: u32,
 ) -> Result<Block, StorageError> {
-    let block = store.read(piece, offset, length).await?;
+    let block = patiently(|| store.read(piece, offset, length)).await?;
     if block.len() != length as usize {
         let found = block.len();
         let what =
@@ -20,4 +29,22 @@ pub(crate) async fn read(
         return Err(StorageError::new(StorageErrorKind::Corrupt, what));
     }
     Ok(block)
+}
+
+/// Makes a call to the store, and makes it again where it may only have failed for once: a peer that waits for
+/// the bytes, or a start, need not end for that.
+pub(crate) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, StorageError>
+where
+    F: Future<Output = Result<T, StorageError>>,
+{
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match call().await {
+            Err(error) if matches!(error.kind(), StorageErrorKind::Temporary | StorageErrorKind::Other) => {}
+            answer => return answer,
+        }
+        task::sleep(pause).await;
+        pause *= 2;
+    }
+    call().await
 }

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use async_std::task;
-use bt_api::{BlockRef, Host, PieceSet, Torrent, TorrentStore};
+use bt_api::{BlockRef, Host, PieceSet, StorageError, Torrent, TorrentStore};
 use bt_engine::metainfo::Metainfo;
 use bt_engine::resume::Resume;
 use futures::FutureExt;
 
 use super::check::check;
+use super::foreign::foreign;
 use super::{Shared, panics, resume_file};
+
+/// The most files that a message names.
+const MOST_NAMES: usize = 5;
 
 /// A torrent that can run.
 pub(crate) struct Ready {
@@ -41,7 +45,15 @@ pub(crate) async fn start(
     warn: impl Fn(String),
 ) -> Result<Ready, String> {
     let pieces = metainfo.layout.piece_count();
-    let mut resume = load(shared, metainfo, pieces).await.unwrap_or_else(|warning| {
+    let loaded = load(shared, metainfo, pieces).await;
+    // A resume file is written before the first byte. So where there is none, or one that vouches for pieces of
+    // which none is left, what is there is not ours.
+    let is_foreign = match &loaded {
+        Ok(Some(resume)) => !resume.have.is_empty(),
+        Ok(None) => shared.state.is_some(),
+        Err(_) => false,
+    };
+    let mut resume = loaded.unwrap_or_else(|warning| {
         warn(warning);
         None
     });
@@ -57,7 +69,7 @@ pub(crate) async fn start(
     let opening = AssertUnwindSafe(async {
         let store: Arc<dyn TorrentStore> = backend.open(torrent.clone(), host).await?.into();
         let held = if check_all { PieceSet::new(pieces) } else { store.held().await? };
-        Ok::<_, bt_api::StorageError>((store, held))
+        Ok::<_, StorageError>((store, held))
     });
     let opened = opening.catch_unwind().await;
     let opened = opened
@@ -71,7 +83,29 @@ pub(crate) async fn start(
             partial = resume.partial;
         }
     }
+    let is_foreign = is_foreign && have.is_empty();
+    let begun = if is_foreign { &[] } else { &partial[..] };
+    let foreign = foreign(&*store, &torrent, &have, begun).await;
+    if !foreign.is_empty() {
+        let names = names(&foreign);
+        if is_foreign {
+            return Err(format!(
+                "there already, and nothing in it is of this torrent: {names}; move it away, or give another \
+                 output folder"
+            ));
+        }
+        warn(format!("no piece is whole of what is there already, and it is written over: {names}"));
+    }
     Ok(Ready { store, torrent, have, partial, uploaded, downloaded })
+}
+
+/// The first of `files`, and how many more there are.
+fn names(files: &[String]) -> String {
+    let first: Vec<String> = files.iter().take(MOST_NAMES).map(|file| format!("{file:?}")).collect();
+    match files.len() - first.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 async fn load(shared: &Shared, metainfo: &Metainfo, pieces: u32) -> Result<Option<Resume>, String> {

@@ -17,7 +17,7 @@ use async_std::net::TcpStream;
 use async_std::task;
 use bt_api::{
     AnnounceReply, Block, BlockRef, BoxFuture, Host, Instant, PeerAddress, PeerId, PeerKey, StorageError,
-    TrackerError,
+    StorageErrorKind, TrackerError,
 };
 use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
@@ -155,6 +155,8 @@ pub(crate) struct Running {
     parked: bool,
     stop_by: Option<Instant>,
     give_up_at: Option<Instant>,
+    /// Why the engine stops by itself.
+    failure: Option<String>,
     end: Option<Phase>,
 }
 
@@ -182,7 +184,6 @@ impl Running {
             relief_due: Instant::ZERO,
             peers_due: Instant::ZERO,
             save_due: setup.shared.host.now() + SAVE_INTERVAL,
-            // What was found is saved soon, so that it is not hashed again.
             saved: 0,
             save_tried: 0,
             saving: false,
@@ -190,6 +191,7 @@ impl Running {
             parked: false,
             stop_by: None,
             give_up_at: None,
+            failure: None,
             end: None,
             setup,
             ready,
@@ -198,12 +200,19 @@ impl Running {
 
     /// Runs to the end: answers how it ended.
     pub(crate) async fn run(&mut self) -> Phase {
+        // What was found is not hashed again, and what will be written is known as ours.
+        let saved = match AssertUnwindSafe(self.save()).catch_unwind().await {
+            Ok(saved) => saved,
+            Err(panic) => return Phase::Failed(self.panicked(&panics::message(&*panic))),
+        };
         let now = self.now();
         self.setup.engine.start(now);
         // What the profile says may have changed since; the torrent's part of it is told within a second.
         let limit = *super::lock(&self.setup.shared.upload_limit);
         self.setup.engine.handle(now, Input::UploadLimit(limit));
         self.name_peers(now);
+        self.setup.board.renew(self.setup.engine.status(now));
+        self.saved(saved);
         loop {
             self.end_turn();
             // An older resume file must not replace the last one, which is written after this.
@@ -234,7 +243,7 @@ impl Running {
                 self.name_peers(now);
             }
             if self.stop_by.is_some_and(|by| by <= now) {
-                self.end.get_or_insert(Phase::Stopped);
+                self.stopped();
                 if self.give_up_at.is_some_and(|at| at <= now) {
                     return self.end.take().unwrap_or(Phase::Stopped);
                 }
@@ -337,8 +346,7 @@ impl Running {
                     StoreWork::Read => {}
                     StoreWork::Save => self.saving = false,
                 }
-                let name = self.setup.shared.profile.storage_name();
-                self.fail(format!("the storage {name} panicked: {message}"));
+                self.fail(self.panicked(&message));
             }
             Note::Announced(tag, result) => engine.handle(now, Input::Announced { tag, result }),
             Note::Peers(source, peers) => engine.handle(now, Input::Peers { source, peers }),
@@ -396,12 +404,24 @@ impl Running {
                         log.record(now, &self.ready.torrent.info_hash, &event);
                     }
                 }
-                Output::Failed { message } => self.fail(message),
-                Output::Stopped => self.end = self.end.take().or(Some(Phase::Stopped)),
+                Output::Failed { message } => {
+                    self.failure = Some(message);
+                    self.set_end(now);
+                }
+                Output::Stopped => self.stopped(),
             }
         }
         // The engine answers for each block at once; of a peer that it closed it says nothing.
         self.blocks.clear();
+    }
+
+    fn panicked(&self, message: &str) -> String {
+        format!("the storage {} panicked: {message}", self.setup.shared.profile.storage_name())
+    }
+
+    fn stopped(&mut self) {
+        let phase = self.failure.take().map_or(Phase::Stopped, Phase::Failed);
+        self.end.get_or_insert(phase);
     }
 
     fn fail(&mut self, message: String) {
@@ -564,18 +584,23 @@ impl Running {
             self.setup.shared.state.as_ref().map(|state| resume_file::path(state, info_hash));
         let count = resume.have.count();
         async move {
+            let mut warning = None;
             match store.checkpoint().await {
                 Ok(vouched) => resume.store = vouched,
-                Err(error) => {
-                    let warning = Some(format!("checkpoint of the storage: {error}"));
-                    return Saved { count, durable: false, warning };
-                }
+                Err(error) => warning = Some((error.kind(), format!("checkpoint of the storage: {error}"))),
             }
-            let Some(path) = path else { return Saved { count, durable: true, warning: None } };
-            let saving = task::spawn_blocking(move || {
-                resume_file::save(&path, &resume).map_err(|error| format!("saving {path:?}: {error}"))
-            });
-            Saved { count, durable: true, warning: saving.await.err() }
+            let durable = warning.is_none();
+            // The last file vouches for more than one without the store's part, but where files were changed under
+            // the store: then everything is to be checked.
+            let is_worth_it = warning.as_ref().is_none_or(|(kind, _)| *kind == StorageErrorKind::Corrupt);
+            let mut warning = warning.map(|(_, text)| text);
+            if let Some(path) = path.filter(|_| is_worth_it) {
+                let saving = task::spawn_blocking(move || {
+                    resume_file::save(&path, &resume).map_err(|error| format!("saving {path:?}: {error}"))
+                });
+                warning = saving.await.err().or(warning);
+            }
+            Saved { count, durable, warning }
         }
     }
 }

@@ -71,8 +71,6 @@ pub(super) struct Arrangement {
     pub(super) held: Vec<Option<PieceIndex>>,
     /// The slots whose piece matches its hash.
     pub(super) sealed: PieceSet,
-    /// The slots whose bytes match nothing.
-    pub(super) blank: PieceSet,
 }
 
 /// Works out who is where from what was `found` in each slot; `pinned` pieces are at home in any case.
@@ -97,7 +95,7 @@ impl<'a> Desk<'a> {
     fn new(hashes: &'a Hashes, pinned: &'a PieceSet, found: &'a [Found]) -> Self {
         let none = PieceSet::new(pinned.pieces());
         let held = vec![None; found.len()];
-        let arrangement = Arrangement { held, sealed: none.clone(), blank: none.clone() };
+        let arrangement = Arrangement { held, sealed: none.clone() };
         let mut desk = Self { hashes, pinned, found, arrangement, placed: none };
         let home = (0..).map(PieceIndex).zip(found).filter(|(_, found)| found.home);
         home.for_each(|(piece, _)| desk.place(piece, piece));
@@ -155,7 +153,6 @@ impl<'a> Desk<'a> {
         for slot in (0..self.pinned.pieces()).map(PieceIndex) {
             if self.found[slot.as_usize()].allocated && !self.is_taken(slot) {
                 self.arrangement.held[slot.as_usize()] = Some(slot);
-                self.arrangement.blank.insert(slot);
             }
         }
         self.arrangement
@@ -243,7 +240,6 @@ mod tests {
             prop_assert!(Placement::restore(pinned, true, arranged.held.clone()).is_some());
             for (slot, piece) in arranged.held.iter().enumerate() {
                 let sealed = arranged.sealed.contains(PieceIndex(slot as u32));
-                prop_assert_eq!(arranged.blank.contains(PieceIndex(slot as u32)), piece.is_some() && !sealed);
                 prop_assert!(piece.is_none() || slots[slot].is_some());
                 prop_assert!(sealed || !found[slot].home);
                 if let Some(piece) = piece.filter(|_| sealed) {

@@ -68,12 +68,16 @@ impl Slots {
         pieces
     }
 
-    /// Fills `into` from `offset` of `piece`.
+    /// Fills `into` from `offset` of `piece`. Of a piece that has no place yet, what lies in its own slot is read,
+    /// where nothing else was put there: so somebody's file that was there before us is seen.
     pub(super) fn read(&self, piece: PieceIndex, offset: u32, into: &mut [u8]) -> Result<(), StorageError> {
-        match self.enter(piece) {
-            Some(place) => self.disk.read(place.slot, offset, into),
-            None => Err(nowhere(&format!("reading {} bytes at {offset} of", into.len()), piece)),
+        if let Some(place) = self.enter(piece) {
+            return self.disk.read(place.slot, offset, into);
         }
+        if self.traffic().placement.piece_in(piece).is_some() {
+            return Err(nowhere(&format!("reading {} bytes at {offset} of", into.len()), piece));
+        }
+        self.disk.read(piece, offset, into)
     }
 
     /// Writes `blocks` end to end from `offset` of `piece`, which gets a place first if it has none.

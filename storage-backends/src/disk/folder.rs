@@ -9,7 +9,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use bt_api::{StorageError, StorageErrorKind};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, ftruncate, mkdirat, openat, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, accessat, fstat, ftruncate, mkdirat, openat, statat,
+};
 use rustix::io::Errno;
 
 /// Everything that makes sense is allowed to all; the user's umask takes away from it.
@@ -68,6 +70,22 @@ impl Folder {
     /// Makes the folders that the file at `path` lies in, where they are missing.
     pub(super) fn make_parents(&self, path: &[String]) -> Result<(), StorageError> {
         self.parent(path, true).map(drop)
+    }
+
+    /// Sees whether the file at `path` may be written to, or made where it is not there (`exists`). This is
+    /// for an early word: what counts is the write itself.
+    pub(super) fn check_writable(&self, path: &[String], exists: bool) -> Result<(), StorageError> {
+        let parent = self.parent(path, false)?;
+        let (what, name, access) = match path.last() {
+            Some(name) if exists => ("writing to", name.as_str(), rustix::fs::Access::WRITE_OK),
+            _ => ("making", ".", rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK),
+        };
+        match accessat(&parent, name, access, AtFlags::EACCESS) {
+            Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+                Err(StorageError::io(attempt(what, path), errno.into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The regular file at `path`, if there is anything.

@@ -43,6 +43,13 @@ pub(super) struct State {
     pub(super) writers: u32,
 }
 
+impl State {
+    /// How long it is known to be, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.known.map_or(0, |known| known.length)
+    }
+}
+
 /// Which file it is.
 #[derive(Clone, Copy)]
 pub(super) struct Known {

@@ -220,6 +220,25 @@ fn a_handshake_may_come_byte_by_byte_but_must_be_right() {
     node.serves_on(&content);
 }
 
+/// What comes in the same chunk as the message that closes the connection is not heard, and the end of the
+/// connection is told once.
+#[test]
+fn case_132_nothing_is_heard_after_the_message_that_closes() {
+    let content = Content::new();
+    let node = Node::seeder(&content, "mainline.toml", &[], &[]);
+    let mut peer = Peer::join(node.address(), content.metainfo.info_hash);
+    // A request without interest closes.
+    let chunk = [message(4, &words([1])), message(REQUEST, &words([0, 0, BLOCK])), message(2, &[])];
+    peer.send(&chunk.concat());
+    peer.rest();
+    let number = node.number_of(peer.address());
+    assert_eq!(node.fate_of(peer.address()), "uninterested-request");
+    let told = |ev: &str| node.events(ev).into_iter().filter(|event| event["peer"] == number);
+    let heard = |ev: &str| told(ev).filter(|event| event["dir"] == "from").count();
+    assert_eq!((heard("have"), heard("interested"), told("peer_closed").count()), (1, 0, 1));
+    node.serves_on(&content);
+}
+
 #[test]
 fn a_flood_of_connections_is_turned_away() {
     const MOST: usize = 8;

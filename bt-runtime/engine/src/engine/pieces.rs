@@ -21,6 +21,8 @@ pub(super) struct Trouble {
     pause: Duration,
     /// Full pieces that the store would not take.
     unfinished: Vec<PieceIndex>,
+    /// Whether the store ever took a piece in this run.
+    worked: bool,
     /// Whether pieces that were had were ever lost.
     pub(super) lost: bool,
 }
@@ -46,11 +48,24 @@ impl Trouble {
     }
 
     fn begin(&mut self, now: Instant, error: &StorageError) {
+        self.now = Some((error.kind(), error.to_string()));
+        // Pieces that were on their way together fail together: that is one failure.
+        if self.paused && self.retry_at.is_some() {
+            return;
+        }
         let first = if error.kind() == StorageErrorKind::Temporary { TEMPORARY_PAUSE } else { FIRST_PAUSE };
         self.pause = if self.pause.is_zero() { first } else { (self.pause * 2).min(LONGEST_PAUSE) };
         self.retry_at = Some(now + self.pause);
-        self.now = Some((error.kind(), error.to_string()));
         self.paused = true;
+    }
+
+    /// Whether trying again is in vain: somebody else changed what the store has, or it never let us write.
+    fn is_hopeless(&self, error: &StorageError) -> bool {
+        match error.kind() {
+            StorageErrorKind::Corrupt => true,
+            StorageErrorKind::Denied => !self.worked,
+            _ => false,
+        }
     }
 
     /// A block was read: what is shown no longer holds, unless a write is waiting to be tried again.
@@ -149,7 +164,9 @@ impl Engine {
         });
         self.trouble.begin(self.now, error);
         let Some(piece) = piece else { return };
-        if error.kind() == StorageErrorKind::Missing {
+        if self.trouble.is_hopeless(error) {
+            self.give_up(error);
+        } else if error.kind() == StorageErrorKind::Missing {
             // What was written of it is gone: it is wanted again, from its start.
             self.outputs.push_back(Output::Discard { piece });
             self.time_left.rejected(u64::from(self.pieces.piece_length(piece)));
@@ -180,6 +197,7 @@ impl Engine {
     }
 
     fn store_works(&mut self) {
+        self.trouble.worked = true;
         self.trouble.now = None;
         self.trouble.paused = false;
         self.trouble.retry_at = None;

@@ -223,7 +223,11 @@ impl Mirror {
                 Output::Discard { piece } => drop(self.kept.remove(piece)),
                 Output::Announce { tag, .. } => self.announces.push(*tag),
                 Output::Event(_) => {}
-                Output::Failed { message } => panic!("no policy panicked here: {message}"),
+                Output::Failed { message } => {
+                    let stored = matches!(input, Input::Finished { result: Err(_), .. });
+                    assert!(stored, "no policy panicked here: {message}");
+                    self.stopping = true;
+                }
                 Output::Stopped => {
                     assert!(self.stopping && !self.stopped);
                     self.stopped = true;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender};
 use async_std::future::timeout;
 use async_std::task;
+use bt_api::StorageErrorKind;
 use bt_engine::metainfo::Metainfo;
+use bt_engine::{Stall, Status};
 use serde::Serialize;
 
 use super::options::StopWhen;
@@ -64,7 +66,7 @@ pub(super) struct Summary {
     pub(super) peers_seen: u64,
     /// Seconds until everything was verified and on disk, if it came to that in this run.
     pub(super) completed_s: Option<f64>,
-    /// Why it could not go on.
+    /// Why it could not go on, or what the store failed at last.
     pub(super) error: Option<String>,
 }
 
@@ -187,6 +189,15 @@ pub(super) async fn drive(plan: Plan) -> Result<Report, Failure> {
     Ok(run.finish(signal).await)
 }
 
+/// What the store fails at now and did not before. What may work at once when tried again is no news.
+fn new_trouble<'a>(before: &Status, now: &'a Status) -> Option<&'a Stall> {
+    let kind = |stall: &Option<Stall>| match stall {
+        Some(Stall::Store { kind, .. }) if *kind != StorageErrorKind::Temporary => Some(*kind),
+        _ => None,
+    };
+    now.stall.as_ref().filter(|_| kind(&now.stall).is_some() && kind(&now.stall) != kind(&before.stall))
+}
+
 fn run_torrent(metainfo: &Metainfo) -> RunTorrent {
     RunTorrent { info_hash: metainfo.info_hash.to_string(), name: metainfo.layout.name().to_owned() }
 }
@@ -253,6 +264,9 @@ impl Run {
             let before = std::mem::replace(&mut job.progress, job.handle.progress());
             for warning in job.handle.take_warnings() {
                 self.display.warn(&format!("{}: {warning}", job.name));
+            }
+            if let Some(trouble) = new_trouble(&before.status, &job.progress.status) {
+                self.display.warn(&format!("{}: {trouble}", job.name));
             }
             let (failures, status) = (before.status.hash_failures, &job.progress.status);
             if self.report_hash_failures && status.hash_failures > failures {
@@ -374,8 +388,9 @@ impl Job {
             elapsed_s: seconds(self.ended.unwrap_or(elapsed)),
             peers_seen: status.peers_seen,
             completed_s: self.completed.filter(|_| status.downloaded > 0).map(seconds),
-            error: match &self.progress.phase {
-                Phase::Failed(why) => Some(why.clone()),
+            error: match (&self.progress.phase, &status.stall) {
+                (Phase::Failed(why), _) => Some(why.clone()),
+                (_, Some(stall @ Stall::Store { .. })) if !status.complete => Some(stall.to_string()),
                 _ => None,
             },
         }
