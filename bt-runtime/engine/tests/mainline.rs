@@ -10,5 +10,7 @@ mod announces;
 mod connections;
 #[path = "mainline/downloader.rs"]
 mod downloader;
+#[path = "mainline/pieces.rs"]
+mod pieces;
 #[path = "mainline/uploader.rs"]
 mod uploader;
