@@ -40,7 +40,7 @@ pub struct BlockRef {
     pub length: u32,
 }
 
-/// A set of pieces of one torrent: one bit a piece, and a count.
+/// A set of pieces of one torrent: one bit a piece, and a count (BI-1 to BI-6).
 ///
 /// ```
 /// use bt_api::{PieceIndex, PieceSet};
@@ -348,6 +348,15 @@ mod tests {
         let eight = PieceSet::from_bitfield(9, &[0, 0x80]).unwrap();
         assert_eq!(eight.iter().collect::<Vec<_>>(), [PieceIndex(8)]);
         assert!(PieceSet::from_bitfield(0, &[]).unwrap().is_full());
+    }
+
+    /// Case 56 (BI-4).
+    #[test]
+    fn a_piece_that_is_added_twice_counts_once() {
+        let mut set = PieceSet::new(3);
+        assert!(set.insert(PieceIndex(1)));
+        assert!(!set.insert(PieceIndex(1)));
+        assert_eq!((set.count(), set.missing().count(), set.is_full()), (1, 2, false));
     }
 
     #[test]

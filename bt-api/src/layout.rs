@@ -23,7 +23,7 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// Its path below the output folder, part by part; the torrent's name comes first.
+    /// Its path below the output folder, part by part; the torrent's name comes first, whatever lies there (after DN-3).
     pub fn path(&self) -> &[String] {
         &self.path
     }

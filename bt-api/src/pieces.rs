@@ -210,7 +210,7 @@ impl Pieces {
         &self.availability.levels
     }
 
-    /// Whether a block of `piece` is open.
+    /// Whether a block of `piece` is open (SW-21).
     pub fn is_open(&self, piece: PieceIndex) -> bool {
         self.open.contains(piece)
     }
@@ -413,7 +413,8 @@ impl Pieces {
         }
     }
 
-    /// `peer` will not send `block`: it choked us, is gone, or was told so. Says whether the block is open again.
+    /// `peer` will not send `block`: it choked us, is gone, or was told so. Says whether the block is open again
+    /// (SW-20).
     pub fn release(&mut self, block: BlockRef, peer: PeerKey) -> bool {
         let at = (block.begin / self.block_length) as usize;
         let Some(progress) = self.progress.get_mut(&block.piece) else {
@@ -588,7 +589,7 @@ impl<'a> PieceView<'a> {
     }
 
     /// The blocks that are not here, that `peer` has, and that it was not asked for: what may be asked of it
-    /// in endgame (DL-13). Those of fresh pieces are among them: a piece that failed is wanted again (DL-11).
+    /// in endgame (DL-13, DL-15). Those of fresh pieces are among them: a piece that failed is wanted again (DL-11).
     pub fn missing_blocks_of(&self, peer: &'a PeerFacts) -> impl Iterator<Item = BlockRef> + use<'a> {
         let withheld = self.withheld;
         self.pieces.missing_blocks_where(

@@ -51,7 +51,8 @@ pub trait TorrentStore: Send + Sync {
     /// store has anyway.
     ///
     /// # Errors
-    /// [`Missing`](StorageErrorKind::Missing) when some of the bytes were never written or are gone; never fewer bytes.
+    /// [`Missing`](StorageErrorKind::Missing) when some of the bytes were never written or are gone; never fewer bytes
+    /// (ST-5).
     fn read(&self, piece: PieceIndex, offset: u32, length: u32)
     -> BoxFuture<'_, Result<Block, StorageError>>;
 

@@ -29,7 +29,7 @@ impl fmt::Display for PeerKey {
 pub struct PeerFacts {
     /// Its connection.
     pub key: PeerKey,
-    /// Where it connects from, or was dialled.
+    /// Where it connects from, or was dialled (RS-19).
     pub address: SocketAddr,
     /// Whether it connected to us.
     pub incoming: bool,
@@ -81,7 +81,7 @@ pub struct PeerFacts {
 }
 
 impl PeerFacts {
-    /// A peer that just connected: it has nothing, and both sides choke and are not interested (BEP 3).
+    /// A peer that just connected: it has nothing, and both sides choke and are not interested (BEP 3, DL-1, UP-1).
     pub fn new(key: PeerKey, address: SocketAddr, incoming: bool, connected: Instant, pieces: u32) -> Self {
         Self {
             key,

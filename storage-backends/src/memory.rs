@@ -1,4 +1,5 @@
-//! Everything in memory: for tests, and for measuring the rest of the client without a disk.
+//! Everything in memory: for tests, as the original's fake files (FO-1 to FO-3), and for measuring the rest of the client
+//! without a disk.
 //!
 //! A write is copied once. Received blocks are slices of a bounded pool's buffers; a store that kept them
 //! would keep the pool, and the download would stand still. A sealed piece is one allocation that reads

@@ -142,6 +142,7 @@ impl Engine {
         let restored: u64 = setup.partial.into_iter().filter(fits).map(|block| u64::from(block.length)).sum();
         let own = {
             let mut own = OwnFacts::default();
+            // SW-7.
             own.is_seed = pieces.left() == 0;
             own.upload_limit = settings.net.upload_limit.get().map(|rate| rate.0);
             own.estimator = settings.rate.estimator.name();
@@ -268,7 +269,7 @@ impl Engine {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Wakeup`] is wanted next, if ever.
+    /// When [`Input::Wakeup`] is wanted next, if ever (after RS-1 to RS-3).
     pub fn next_wakeup(&self) -> Option<Instant> {
         let next = match self.phase {
             Phase::New | Phase::Over => return None,
@@ -424,7 +425,7 @@ impl Engine {
             .max(self.picker.peek(None, |policy| policy.next_wakeup()).unwrap_or(Instant::NEVER))
     }
 
-    /// Whatever clock has come.
+    /// Whatever clock has come, always in this order (RS-7).
     fn wake(&mut self) {
         if self.picker_due() <= self.now {
             // Not again in this instant, whatever the policy says.
@@ -437,7 +438,7 @@ impl Engine {
         self.watch_trackers();
     }
 
-    /// Does what the last input made due. No step makes an earlier one due, but that serving closes whoever
+    /// Does what the last input made due (after DL-5). No step makes an earlier one due, but that serving closes whoever
     /// asked for what is not there, for which the policy may want a round.
     fn settle(&mut self) {
         loop {

@@ -43,7 +43,7 @@ pub enum Input {
         /// What it calls itself.
         id: PeerId,
     },
-    /// A message of an accepted peer.
+    /// A message of an accepted peer; it goes to the part that it is for (CN-10).
     Message {
         /// From whom.
         peer: PeerKey,
@@ -212,7 +212,7 @@ pub enum Target {
     Source(usize),
 }
 
-/// Why a connection ended.
+/// Why a connection ended (EN-17 to EN-20). Nothing else ends one (EN-21).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {

@@ -1,4 +1,4 @@
-//! What is kept of a torrent between two runs, as the bytes of a resume file.
+//! What is kept of a torrent between two runs, as the bytes of a resume file (after SW-29).
 //!
 //! A resume file saves hashing; it is never a reason to trust: the driver still holds files against it by
 //! length and time. So [`Resume::decode`] takes a file whole or not at all: a checksum covers every byte, and

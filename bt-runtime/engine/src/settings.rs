@@ -311,7 +311,7 @@ impl Default for UploadSettings {
 pub struct PeerSettings {
     /// With so many connections nobody else is dialled (EN-1).
     pub max_initiate: u32,
-    /// With so many connections nobody else is let in (RS-10).
+    /// With so many connections nobody else is let in (RS-10, EN-3).
     pub max_connections: u32,
     /// Addresses kept to be dialled later (EN-1).
     pub max_spares: u32,
@@ -323,7 +323,7 @@ pub struct PeerSettings {
     pub late_bitfield: LateBitfield,
     /// Whether our peer id is sent only after the other's was accepted (EN-5).
     pub delay_peer_id: bool,
-    /// How long connecting and the handshake may take (3.4.2 had no limit; EN-10).
+    /// How long connecting and the handshake may take (3.4.2 had no limit, EN-10; BitTornado had 30 s, RS-21).
     pub handshake_timeout: Duration,
     /// How often a keep-alive is sent (EN-15).
     pub keepalive_interval: Duration,
@@ -397,7 +397,7 @@ pub struct NetSettings {
     pub read_size: Size,
     /// The limit on upload of all torrents together.
     pub upload_limit: Limit<Rate>,
-    /// The limit on download of all torrents together.
+    /// The limit on download of all torrents together (after DL-21).
     pub download_limit: Limit<Rate>,
     /// The most memory that buffers take: received blocks that are not yet written, and what is read for uploads.
     pub memory: Size,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bt_api::{PeerId, Reason, StorageErrorKind};
 
-/// A torrent's figures, for progress lines and summaries. Lengths in bytes, rates in bytes per second.
+/// A torrent's figures, for progress lines and summaries (DN-9). Lengths in bytes, rates in bytes per second.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
     /// Whether every piece is verified and stored.
@@ -22,7 +22,7 @@ pub struct Status {
     pub wasted: u64,
     /// Pieces that did not match their hash.
     pub hash_failures: u64,
-    /// Connections whose handshake is complete.
+    /// Connections whose handshake is complete (CN-4).
     pub peers: usize,
     /// Of them, those that have every piece.
     pub seeds: usize,

@@ -91,7 +91,7 @@ pub enum WireError {
     Bitfield(#[from] BitfieldError),
 }
 
-/// One step of decoding; each names how many bytes at the front of the stream it took.
+/// One step of decoding; each names how many bytes at the front of the stream it took (EN-11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing can be decoded before so many bytes are there in all.

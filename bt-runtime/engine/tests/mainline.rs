@@ -19,6 +19,8 @@ mod fast;
 mod guard;
 #[path = "mainline/limiter.rs"]
 mod limiter;
+#[path = "mainline/pieces.rs"]
+mod pieces;
 #[path = "mainline/store.rs"]
 mod store;
 #[path = "mainline/super_seed.rs"]

@@ -1,5 +1,5 @@
 //! Makes pieces of received blocks: hashes them in order while they are warm, writes them in large calls,
-//! and says whether they match.
+//! and says whether they match (SW-22, where they were read back from the disk).
 //!
 //! Blocks stay in memory until their piece is whole, or until a long run of it is hashed; then they are
 //! written in one go. When memory is short the blocks of unfinished pieces are written early, hashed first

@@ -67,7 +67,7 @@ struct State {
     warnings: Vec<String>,
 }
 
-/// Something that happens once and that any number wait for: a channel that is closed then.
+/// Something that happens once and that any number wait for (DN-4): a channel that is closed then.
 struct Gate(Sender<()>, Receiver<()>);
 
 impl Gate {

@@ -1,5 +1,5 @@
 //! What a peer is sent: a queue that the torrent fills without waiting, and the writer that empties it with
-//! vectored writes, in order.
+//! vectored writes, in order (RS-13 to RS-17).
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};

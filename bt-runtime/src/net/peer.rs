@@ -54,7 +54,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Runs the connection to its end; tells the torrent when it was not the torrent that ended it.
+    /// Runs the connection to its end; tells the torrent when it was not the torrent that ended it (RS-18).
     pub(crate) async fn run(self, start: Start) {
         let outbox = self.outbox.clone();
         let flushed = async {

@@ -1,4 +1,4 @@
-//! Our peer id: a prefix that says which client this is (BEP 20), and chance.
+//! Our peer id: a prefix that says which client this is (BEP 20), and chance (RR-8).
 
 use std::hash::{BuildHasher, RandomState};
 

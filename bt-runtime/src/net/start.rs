@@ -1,4 +1,4 @@
-//! How a torrent begins: its store is opened, its resume file read, and the rest is checked.
+//! How a torrent begins: its store is opened, its resume file read, and the rest is checked (after DN-1).
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;

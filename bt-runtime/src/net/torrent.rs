@@ -292,7 +292,7 @@ impl Running {
         }
     }
 
-    /// Tells the engine what happened.
+    /// Tells the engine what happened; of a connection that was closed meanwhile nothing (RS-12, EN-12).
     fn take(&mut self, now: Instant, note: Note) {
         let engine = &mut self.setup.engine;
         match note {
@@ -455,6 +455,7 @@ impl Running {
         }
     }
 
+    /// Whether it works is told later, by the connection's task (RS-9).
     fn connect(&mut self, peer: PeerKey, address: SocketAddr, delay_id: bool) {
         let whole = self.own_handshake();
         let first = if delay_id { &whole[..handshake::START] } else { &whole[..] };

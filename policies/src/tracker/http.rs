@@ -168,6 +168,7 @@ impl Http {
     async fn request(&self, url: &Url, host: &dyn Host) -> Result<Response, TrackerError> {
         let connection = Connection::open(host, url, &self.tls, self.max_reply()).await?;
         let mut request = surf::Request::new(Method::Get, url.clone());
+        // RR-7.
         request.insert_header("Accept-Encoding", "gzip");
         request.insert_header("User-Agent", self.config.user_agent.as_str());
         let answer = surf::Client::with_http_client(connection).send(request).await;

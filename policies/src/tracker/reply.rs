@@ -1,4 +1,4 @@
-//! Reads what a tracker answers over HTTP (BEP 3, BEP 7, BEP 23, BEP 48).
+//! Reads what a tracker answers over HTTP (BEP 3, BEP 23; BEP 7 and BEP 48, which the original did not know: RR-24).
 //!
 //! A reply comes from a stranger, so nothing is built from it before its shape is known: a scanner walks
 //! the bencoding without recursion, bounds its nesting, and yields slices of the reply. Only the values

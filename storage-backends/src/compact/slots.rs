@@ -82,13 +82,12 @@ impl Slots {
 
     /// Writes `blocks` end to end from `offset` of `piece`, which gets a place first if it has none.
     pub(super) fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
-        loop {
-            if let Some(place) = self.enter(piece) {
-                return self.disk.write(place.slot, offset, blocks);
-            }
-            let length: usize = blocks.iter().map(|block| block.len()).sum();
-            self.place(piece, offset..offset + length as u32)?;
-        }
+        let length: usize = blocks.iter().map(|block| block.len()).sum();
+        let place = match self.enter(piece) {
+            Some(place) => place,
+            None => self.place(piece, offset..offset + length as u32)?,
+        };
+        self.disk.write(place.slot, offset, blocks)
     }
 
     /// Notes that `piece` matched its hash, and forces it to the disk first where the profile says so.
@@ -118,11 +117,14 @@ impl Slots {
         Ok(saved::encode(&saved, &now, self.disk.torrent()))
     }
 
-    /// Gives `piece` a place. The bytes in `soon` are written next, so they need not be filled.
-    fn place(&self, piece: PieceIndex, soon: Range<u32>) -> Result<(), StorageError> {
+    /// Gives `piece` a place, and keeps it there for as long as the answer is kept. The bytes in `soon` are written next,
+    /// so they need not be filled.
+    fn place(&self, piece: PieceIndex, soon: Range<u32>) -> Result<Place<'_>, StorageError> {
         let _turn = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = self.traffic().placement.plan(piece);
-        plan.iter().try_for_each(|step| self.carry_out(step, &soon))
+        plan.iter().try_for_each(|step| self.carry_out(step, &soon))?;
+        // Before another plan may move it: its slot is not whole yet.
+        Ok(self.enter(piece).expect("a plan ends with a place"))
     }
 
     fn carry_out(&self, step: &Step, soon: &Range<u32>) -> Result<(), StorageError> {

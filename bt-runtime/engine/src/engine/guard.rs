@@ -1,4 +1,4 @@
-//! Who sent bad data (after DL-22).
+//! Who sent bad data (SW-31, after DL-22).
 //!
 //! When a piece fails its hash and one peer sent all of it, that peer did it. Otherwise the hash and the sender
 //! of each block are remembered; once the piece was downloaded anew and is good, whoever sent a block that

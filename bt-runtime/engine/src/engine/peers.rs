@@ -301,7 +301,7 @@ impl Engine {
         self.queues.insert(at, RequestQueue { peer, ready: true, requests: Default::default() });
         self.event(|_| Event::Handshake { peer: peer.0, id: id.to_string() });
         self.outputs.push_back(Output::Accept { peer });
-        // The bitfield is always the first message (CN-1).
+        // The bitfield is always the first message (CN-1); who has nothing sends none (UP-2).
         if !self.introduce(at) {
             return;
         }
@@ -445,13 +445,14 @@ impl Engine {
         }
     }
 
-    /// Closes a connected peer. Peers after it move up by one place.
+    /// Closes a connected peer (EN-16). Peers after it move up by one place.
     pub(super) fn close(&mut self, at: usize, reason: CloseReason) {
         let peer = self.facts[at].key;
         self.outputs.push_back(Output::Close { peer, reason: reason.clone() });
         self.forget_peer(at, &reason);
     }
 
+    /// DL-12, CN-2.
     fn forget_peer(&mut self, at: usize, reason: &CloseReason) {
         let mut facts = self.facts.remove(at);
         let connection = self.connections.remove(at);
@@ -495,6 +496,7 @@ impl Engine {
         }
     }
 
+    /// Nobody is told but the driver and the event log (RS-6).
     pub(super) fn close_everyone(&mut self) {
         self.peers.spares.clear();
         let keys: Vec<PeerKey> =

@@ -1,4 +1,4 @@
-//! What becomes of whole pieces: their hash, the store's troubles, completion.
+//! What becomes of whole pieces: their hash, the store's troubles (SW-23, DN-6), completion (DN-5).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A policy behind its boundary: with its name, its stream of chance, and a wall that its panics stop at.
+//! A policy behind its boundary: with its name, its stream of chance, and a wall that its panics stop at (RS-4, EN-13).
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
 //! What is asked of whom: interest, the backlog of requests, blocks that arrive, endgame.
 //!
 //! We are interested in a peer exactly while it has a piece with an open block, or owes us a block, or in
-//! endgame has a block that is missing (DL-18). That is looked at once after each input, and set early where
+//! endgame has a block that is missing (DL-4, DL-18). That is looked at once after each input, and set early where
 //! a request is about to be sent.
 
 use bt_api::{BlockRef, PeerEvent, PeerKey, Pick, PieceEvent, PieceIndex, PieceView, SwarmView, rng};
@@ -112,12 +112,13 @@ impl Engine {
             self.ask_for_more(at, None);
             from = at + 1;
         }
+        // DL-6.
         if std::mem::take(&mut self.endgame_began) {
             (0..self.connections.len()).for_each(|at| self.ask_for_more(at, None));
         }
     }
 
-    /// Fills the peer's backlog (DL-2, DL-3); with `only`, from these pieces.
+    /// Fills the peer's backlog (DL-2, DL-3), in endgame too (DL-14); with `only`, from these pieces.
     pub(super) fn ask_for_more(&mut self, at: usize, only: Option<&[PieceIndex]>) {
         if self.own.is_seed || self.trouble.pauses() {
             return;
@@ -303,6 +304,7 @@ impl Engine {
         let (now, length) = (self.now, u64::from(block.length));
         let connection = &mut self.connections[at];
         connection.down.count(now, length);
+        // It snubs us no longer (DL-17).
         (connection.snub_told, connection.stalled) = (false, false);
         let asked = connection.active.iter().position(|active| active.block == block);
         let asked = asked.map(|place| connection.active.remove(place));

@@ -357,7 +357,7 @@ impl Engine {
         }
     }
 
-    /// The socket has taken a block, or the store could not give it.
+    /// The socket has taken a block (CN-3), or the store could not give it.
     pub(super) fn uploaded(&mut self, peer: PeerKey, block: BlockRef, result: Result<(), StorageError>) {
         if let Err(error) = &result {
             match error.kind() {
