@@ -204,11 +204,20 @@ fn a_recorded_answer_that_never_comes_differs() {
         answers.push(json!(0));
         true
     };
-    picker_differs(unwanted, "event 27: 0 is no answer in 200 runs, but was recorded");
+    picker_differs(unwanted, "event 27: 0 is no answer in 1000 runs, but was recorded");
 }
 
 #[test]
 fn events_that_cannot_be_are_told() {
+    let many = json!({"pieces": u32::MAX, "rarest_first_cutoff": 4, "events": []});
+    one_differs(
+        replayed(&many.to_string(), picker::replay),
+        1,
+        "4294967295 pieces are more than are replayed",
+    );
+    let complete = json!([{"do": "complete", "piece": 0}, {"do": "lost_have", "piece": 0}]);
+    let scenario = json!({"pieces": 1, "rarest_first_cutoff": 4, "events": complete});
+    assert!(replayed(&scenario.to_string(), picker::replay).0, "nobody counts who has a complete piece");
     for (events, part) in [
         (json!([{"do": "have", "piece": 3}]), "event 1: there is no piece 3 of 3"),
         (json!([{"do": "lost_have", "piece": 0}]), "event 1: piece 0 is lost by a peer where none has it"),

@@ -29,6 +29,9 @@ pub(crate) fn all<S: DeserializeOwned>(
             writeln!(out, "line {}: {difference}", at + 1)?;
         }
     }
+    if scenarios == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "there is no scenario in it"));
+    }
     writeln!(out, "{agree} of {scenarios} scenarios agree")?;
     Ok(agree == scenarios)
 }
