@@ -1,4 +1,4 @@
-//! What the original client does on its sockets, case by case of the behaviour sheet: raw peers against a session.
+//! What the original client does on its sockets, case by case of `docs/mainline.md`: raw peers against a session.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
@@ -216,6 +216,7 @@ fn case_17_each_connection_ends_once() {
         let mut wrong = client.peer(2).await;
         wrong.write_all(&[0, 0, 0, 1, 9]).unwrap();
         rest(wrong);
+        client.until(|client| client.ends().len() == 2).await;
         client.torrent.stop().await;
         assert_eq!(client.ends(), ["remote", "protocol"]);
         client.session.stop().await;

@@ -32,7 +32,8 @@
 //!   power must not fail.
 //!
 //! A torrent that was begun with this store and is not complete needs this store again: another one does not
-//! know who is where.
+//! know who is where. Its resume file says which one it was, and the client does not start with another while that
+//! would cost pieces.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -64,6 +64,34 @@ fn a_begun_piece_goes_on() {
     assert_eq!(second, size);
 }
 
+/// Pieces that `compact` put elsewhere than `files` looks are not written over without a word.
+#[test]
+fn another_storage_in_the_middle_loses_nothing() {
+    let size = 16 << 20;
+    let place = Place::new(size);
+    let (_seeder, addr) = place.seeder("8 MiB/s");
+    let leecher = || place.leecher().peers([addr]);
+    let mut first = leecher().start();
+    wait_until_written(&mut first, &place.target(), size / 2);
+    first.signal(Signal::INT);
+    assert_eq!(first.exit_code(SOON), 130, "{}", first.story());
+    let had = summary(&first)["bytes_have"].as_u64().unwrap();
+    assert!(had > 0 && had < size, "{had} of {size}");
+
+    let mut other = leecher().with(["--set", "storage.use=files"]).start();
+    assert_eq!(other.exit_code(SOON), 1, "{}", other.story());
+    assert!(
+        other.errors().contains("go on with \"compact\" until the torrent is complete"),
+        "{}",
+        other.story()
+    );
+
+    let mut last = leecher().until_complete().start();
+    assert_eq!(last.exit_code(LIMIT), 0, "{}", last.story());
+    place.content.assert_same(&place.output);
+    assert_eq!(summary(&last)["downloaded"], size - had, "{}", last.story());
+}
+
 #[test]
 fn kill_9_and_on_again() {
     let size = 40 << 20;

@@ -1,4 +1,4 @@
-//! What the original client does, case by case: the numbers are those of the behaviour sheet's test list. And what
+//! What the original client does, case by case: the numbers are those of `bt-runtime/docs/mainline.md`. And what
 //! profiles of its other releases do.
 //!
 //! Cases of the codec, the handshake's bytes, the policies, metainfo and storage are tested where those are.

@@ -58,8 +58,9 @@ pub(crate) async fn start(
         None
     });
     let storage_name = shared.profile.storage_name();
-    if let Some(found) = resume.take_if(|resume| resume.storage_name != storage_name) {
-        let (before, now) = (found.storage_name, storage_name.as_str());
+    let other = resume.take_if(|resume| resume.storage_name != storage_name);
+    if let Some(other) = &other {
+        let (before, now) = (&other.storage_name, storage_name.as_str());
         warn(format!("everything is checked: the storage was {before:?} and is {now:?} now"));
     }
     let saved = resume.as_ref().filter(|_| !check_all).and_then(|resume| resume.store.clone());
@@ -86,6 +87,17 @@ pub(crate) async fn start(
     let is_foreign = is_foreign && have.is_empty();
     let begun = if is_foreign { &[] } else { &partial[..] };
     let foreign = foreign(&*store, &torrent, &have, begun).await;
+    if let Some(other) = other.filter(|_| !check_all && !(have.is_empty() && foreign.is_empty())) {
+        let lost = other.have.iter().filter(|&piece| !have.contains(piece)).count();
+        if lost > 0 {
+            let before = other.storage_name;
+            return Err(format!(
+                "{lost} pieces that the storage {before:?} verified are not where {storage_name:?} looks for them, and \
+                 would be written over; go on with {before:?} until the torrent is complete, or fetch them again \
+                 with --check"
+            ));
+        }
+    }
     if !foreign.is_empty() {
         let names = names(&foreign);
         if is_foreign {
