@@ -87,7 +87,8 @@ pub(crate) async fn start(
     let is_foreign = is_foreign && have.is_empty();
     let begun = if is_foreign { &[] } else { &partial[..] };
     let foreign = foreign(&*store, &torrent, &have, begun).await;
-    if let Some(other) = other.filter(|_| !check_all && !(have.is_empty() && foreign.is_empty())) {
+    let anything = !have.is_empty() || !foreign.is_empty();
+    if let Some(other) = other.filter(|_| anything && !check_all) {
         let lost = other.have.iter().filter(|&piece| !have.contains(piece)).count();
         if lost > 0 {
             let before = other.storage_name;
