@@ -251,13 +251,23 @@ mod tests {
         let addr: SocketAddr = "192.0.2.1:6881".parse().unwrap();
         let text = String::new;
         vec![
+            Event::Joined {
+                addr: Some(addr),
+                class: Some(text()),
+                up: Some(1),
+                down: Some(1),
+                total_length: 5,
+                piece_length: 2,
+                have: text(),
+            },
+            Event::Left {},
             Event::Dial { peer, addr },
             Event::PeerConnected { peer, addr, incoming: true },
             Event::Handshake { peer, id: text() },
-            Event::PeerClosed { peer, reason: "remote", detail: text() },
+            Event::PeerClosed { peer, reason: "remote".into(), detail: text() },
             Event::Interested { peer, dir, value: true },
             Event::Choke { peer, dir },
-            Event::Unchoke { peer, dir, reason: Some("optimistic") },
+            Event::Unchoke { peer, dir, reason: Some("optimistic".into()) },
             Event::Request { peer, dir, piece, begin, length },
             Event::Cancel { peer, dir, piece, begin, length },
             Event::Reject { peer, dir, piece, begin, length },
@@ -269,7 +279,7 @@ mod tests {
             Event::PieceFailed { piece, peers: vec![peer] },
             Event::BadData { peer, addr, piece, banned: true },
             Event::Endgame { missing: 3 },
-            Event::Announce { target: text(), event: Some("started"), left: 5 },
+            Event::Announce { target: text(), event: Some("started".into()), left: 5 },
             Event::AnnounceReply {
                 target: text(),
                 peers: 9,

@@ -4,12 +4,13 @@
 //! One entry is one JSON object a line, with `t` (seconds since the start of the run) put in front by the
 //! writer; the same from a real client and from a simulation. `bt-runtime/docs/events.md` has each field.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which way something went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dir {
     /// From us to the peer.
@@ -19,11 +20,24 @@ pub enum Dir {
 }
 
 /// What happened. `peer` is the number of a connection; lengths are bytes, rates bytes per second.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ev", rename_all = "snake_case")]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are those of the event log's schema, documented there")]
 pub enum Event {
+    /// A client takes part from now on. `class` is its group in a scenario; `up` and `down` are its links or limits;
+    /// `have` is the pieces that it begins with, as ranges: `0-3,7`.
+    Joined {
+        addr: Option<SocketAddr>,
+        class: Option<String>,
+        up: Option<u64>,
+        down: Option<u64>,
+        total_length: u64,
+        piece_length: u32,
+        have: String,
+    },
+    /// It no longer does.
+    Left {},
     /// We began to connect to a peer.
     Dial { peer: u32, addr: SocketAddr },
     /// A connection stands.
@@ -31,13 +45,13 @@ pub enum Event {
     /// A handshake is complete; `id` is the peer's id in hexadecimal.
     Handshake { peer: u32, id: String },
     /// A connection ended, or was not made.
-    PeerClosed { peer: u32, reason: &'static str, detail: String },
+    PeerClosed { peer: u32, reason: Cow<'static, str>, detail: String },
     /// Somebody became interested or lost interest.
     Interested { peer: u32, dir: Dir, value: bool },
     /// Somebody is no longer served.
     Choke { peer: u32, dir: Dir },
     /// Somebody is served; towards the peer with the policy's reason.
-    Unchoke { peer: u32, dir: Dir, reason: Option<&'static str> },
+    Unchoke { peer: u32, dir: Dir, reason: Option<Cow<'static, str>> },
     /// A block was asked for.
     Request { peer: u32, dir: Dir, piece: u32, begin: u32, length: u32 },
     /// A request was taken back.
@@ -61,7 +75,7 @@ pub enum Event {
     /// Blocks are asked of several peers from now on.
     Endgame { missing: u64 },
     /// A tracker or source is asked.
-    Announce { target: String, event: Option<&'static str>, left: u64 },
+    Announce { target: String, event: Option<Cow<'static, str>>, left: u64 },
     /// It answered, or could not.
     AnnounceReply {
         target: String,

@@ -199,7 +199,7 @@ impl Engine {
     fn ask(&mut self, tag: u64, target: Target, name: String, announce: Announce) {
         self.event(|_| Event::Announce {
             target: name,
-            event: announce.event.map(AnnounceEvent::as_str),
+            event: announce.event.map(|event| event.as_str().into()),
             left: announce.left,
         });
         self.outputs.push_back(Output::Announce { tag, target, announce });

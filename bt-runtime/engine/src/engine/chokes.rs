@@ -90,7 +90,7 @@ impl Engine {
                     if self.facts[at].am_choking {
                         self.facts[at].am_choking = false;
                         self.facts[at].am_unchoked = Some(self.now);
-                        self.event(|_| Event::Unchoke { peer, dir: Dir::To, reason: Some(reason.0) });
+                        self.event(|_| Event::Unchoke { peer, dir: Dir::To, reason: Some(reason.0.into()) });
                         self.send(at, Message::Unchoke);
                     }
                 }

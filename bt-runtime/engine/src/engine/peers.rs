@@ -472,7 +472,11 @@ impl Engine {
     }
 
     fn log_closed(&mut self, peer: PeerKey, reason: &CloseReason) {
-        self.event(|_| Event::PeerClosed { peer: peer.0, reason: reason.word(), detail: reason.to_string() });
+        self.event(|_| Event::PeerClosed {
+            peer: peer.0,
+            reason: reason.word().into(),
+            detail: reason.to_string(),
+        });
     }
 
     /// The newest spare takes the place of a connection that is gone (EN-2).
