@@ -23,7 +23,7 @@ use std::sync::Arc;
 use bt_api::rng::Generator;
 use bt_api::{
     BlockRef, ChokePolicy, InfoHash, Instant, OwnFacts, PeerEvent, PeerFacts, PeerId, PeerKey, PiecePolicy,
-    PieceSet, PieceView, Pieces, RequestQueue, SwarmView, rng,
+    PieceSet, PieceView, Pieces, RequestQueue, Share, SwarmView, rng,
 };
 
 use crate::event::Event;
@@ -302,6 +302,11 @@ impl Engine {
     /// The pieces, as policies see them.
     pub fn piece_view(&self) -> PieceView<'_> {
         PieceView::new(&self.pieces, self.swarm(), self.endgame)
+    }
+
+    /// How the choke policy rations the upload to `peer`.
+    pub fn share(&self, peer: PeerKey) -> Share {
+        self.at(peer).map_or(Share::Equal, |at| self.connections[at].share)
     }
 
     /// How many answers of policies were wrong and left out, since the start.

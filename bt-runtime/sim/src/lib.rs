@@ -14,4 +14,4 @@ pub mod sharing;
 pub mod swarm;
 
 pub use scenario::Scenario;
-pub use swarm::{Ended, Observer};
+pub use swarm::{Broken, Ended, Observer, Outcome, simulate};
