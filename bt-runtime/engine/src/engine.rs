@@ -92,7 +92,9 @@ pub struct Engine {
     outputs: VecDeque<Output>,
 
     own: OwnFacts,
-    /// What policies see of each connected peer, by key; `connections`, `due` and `queues` run parallel to it.
+    /// The connected peers, sorted; `facts`, `connections`, `due` and `queues` run parallel to it.
+    keys: Vec<PeerKey>,
+    /// What policies see of each.
     facts: Vec<PeerFacts>,
     connections: Vec<Connection>,
     due: Vec<Due>,
@@ -162,6 +164,7 @@ impl Engine {
             log: setup.log,
             phase: Phase::New,
             outputs: VecDeque::new(),
+            keys: Vec::new(),
             facts: Vec::new(),
             connections: Vec::new(),
             due: Vec::new(),
@@ -394,7 +397,7 @@ impl Engine {
     // What the parts share.
 
     fn at(&self, peer: PeerKey) -> Option<usize> {
-        self.facts.binary_search_by_key(&peer, |facts| facts.key).ok()
+        self.keys.binary_search(&peer).ok()
     }
 
     fn send(&mut self, at: usize, message: Message) {

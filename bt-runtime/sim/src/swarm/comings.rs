@@ -2,6 +2,7 @@
 
 use bt_api::rng::{self, Generator};
 use bt_api::{InfoHash, Instant, PeerId, PieceIndex, PieceSet};
+use bt_engine::event::Joined;
 use bt_engine::settings::{ChokedRequest, Settings};
 use bt_engine::{Engine, EngineSetup, Event, Input};
 use std::sync::Arc;
@@ -164,7 +165,7 @@ impl Swarm<'_> {
         let (id, address) = (PeerId(id), address_of(number));
         let at_most = |link: Option<u64>, limit: Option<u64>| link.into_iter().chain(limit).min();
         let down = at_most(group.down, settings.net.download_limit.get().map(|rate| rate.0));
-        let joined = Event::Joined {
+        let joined = Event::Joined(Box::new(Joined {
             addr: Some(address),
             class: Some(group.name.clone()),
             up: group.up,
@@ -172,7 +173,7 @@ impl Swarm<'_> {
             total_length: scenario.content.size,
             piece_length: scenario.content.piece,
             have: ranges(&have),
-        };
+        }));
         let fast = settings.upload.choked_request == ChokedRequest::Reject;
         let engine = Engine::new(EngineSetup {
             settings,

@@ -41,10 +41,16 @@ pub(super) struct Connection {
     pub(super) open: bool,
     /// Whether the other end began it.
     pub(super) incoming: bool,
-    /// The transfer of the block that is being sent.
-    pub(super) flow: Option<FlowId>,
-    pub(super) sending: Option<BlockRef>,
-    /// Blocks that were handed out behind it.
+    /// What is being sent; most send nothing.
+    pub(super) sending: Option<Box<Sending>>,
+}
+
+/// A block that is being sent, and what waits behind it.
+pub(super) struct Sending {
+    pub(super) flow: FlowId,
+    /// `None` for the moment between one block and the next.
+    pub(super) block: Option<BlockRef>,
+    /// Blocks that were handed out after it.
     pub(super) queue: VecDeque<BlockRef>,
     /// Messages that must not overtake it.
     pub(super) held: Vec<Message>,

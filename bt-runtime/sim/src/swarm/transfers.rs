@@ -1,10 +1,13 @@
 //! Blocks on their way: what is left of each, and when its last byte leaves.
 
+use std::collections::VecDeque;
+
 use bt_api::{BlockRef, Instant, PeerKey, Share};
 use bt_engine::{Input, Tag};
 
 use super::Swarm;
 use super::agenda::Class;
+use super::node::Sending;
 use super::wires::Mail;
 use crate::sharing::FlowId;
 
@@ -31,10 +34,9 @@ impl Swarm<'_> {
     /// `node` hands out a block.
     pub(super) fn upload(&mut self, node: u32, peer: PeerKey, block: BlockRef) {
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
-        if connection.sending.is_some() {
-            connection.queue.push_back(block);
-        } else {
-            self.begin(node, peer, block);
+        match &mut connection.sending {
+            Some(sending) if sending.block.is_some() => sending.queue.push_back(block),
+            _ => self.begin(node, peer, block),
         }
     }
 
@@ -46,12 +48,12 @@ impl Swarm<'_> {
             Share::Cap(rate) => (EQUAL, Some(rate.max(1))),
         };
         let up = self.nodes[node as usize].up;
-        let Some(connection) = self.nodes[node as usize].open(peer) else { return };
-        connection.sending = Some(block);
         self.checks.began(block.piece);
-        let (flow, other) = (connection.flow, connection.other);
+        let Some(connection) = self.nodes[node as usize].open(peer) else { return };
         let left = f64::from(block.length);
-        if let Some(flow) = flow {
+        if let Some(sending) = &mut connection.sending {
+            sending.block = Some(block);
+            let flow = sending.flow;
             // The transfer goes on with the next block, at the rate that it has.
             let transfer = &mut self.transfers[flow.index()];
             (transfer.left, transfer.since) = (left, self.now);
@@ -62,6 +64,7 @@ impl Swarm<'_> {
             }
             return self.schedule(flow);
         }
+        let other = connection.other;
         let down = self.nodes[other as usize].down;
         let flow = self.sharing.start(up, down, weight, cap);
         if self.transfers.len() <= flow.index() {
@@ -69,7 +72,8 @@ impl Swarm<'_> {
         }
         let stamp = self.transfers[flow.index()].stamp;
         self.transfers[flow.index()] = Transfer { node, peer: peer.0, weight, cap, left, rate: 0.0, since: self.now, stamp };
-        self.nodes[node as usize].connect(peer).flow = Some(flow);
+        let sending = Sending { flow, block: Some(block), queue: VecDeque::new(), held: Vec::new() };
+        self.nodes[node as usize].connect(peer).sending = Some(Box::new(sending));
         self.shares_changed = true;
     }
 
@@ -109,12 +113,13 @@ impl Swarm<'_> {
         }
         let peer = PeerKey(peer);
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
-        let (other, Some(there), Some(block)) = (connection.other, connection.there, connection.sending.take())
+        let (other, Some(there), Some(sending)) = (connection.other, connection.there, &mut connection.sending)
         else {
             return;
         };
-        let next = connection.queue.pop_front();
-        let mut held = std::mem::take(&mut connection.held);
+        let Some(block) = sending.block.take() else { return };
+        let next = sending.queue.pop_front();
+        let mut held = std::mem::take(&mut sending.held);
         self.checks.sent(node, block.length);
         self.post(node, 1, Mail::Block { to: other, peer: there, block });
         for message in held.drain(..) {
@@ -125,7 +130,7 @@ impl Swarm<'_> {
         }
         self.feed(node, Input::Uploaded { peer, block, result: Ok(()) });
         if let Some(connection) = self.nodes[node as usize].open(peer)
-            && connection.sending.is_none()
+            && connection.sending.as_ref().is_some_and(|sending| sending.block.is_none())
         {
             self.abort(node, peer);
         }
@@ -133,13 +138,9 @@ impl Swarm<'_> {
 
     /// Ends the transfer of a connection, whatever is left of it.
     pub(super) fn abort(&mut self, node: u32, peer: PeerKey) {
-        let connection = self.nodes[node as usize].connect(peer);
-        connection.sending = None;
-        connection.queue.clear();
-        connection.held.clear();
-        if let Some(flow) = connection.flow.take() {
-            self.sharing.stop(flow);
-            let transfer = &mut self.transfers[flow.index()];
+        if let Some(sending) = self.nodes[node as usize].connect(peer).sending.take() {
+            self.sharing.stop(sending.flow);
+            let transfer = &mut self.transfers[sending.flow.index()];
             transfer.stamp = transfer.stamp.wrapping_add(1);
             self.shares_changed = true;
         }

@@ -53,16 +53,11 @@ impl Swarm<'_> {
         self.free_mail.push(place);
         match mail {
             Mail::Free => unreachable!("mail is delivered once"),
-            Mail::Message { to, peer, message } => {
-                if self.nodes[to as usize].open(peer).is_some() {
-                    self.feed(to, Input::Message { peer, message });
-                }
-            }
+            // An engine takes no notice of what comes from a peer that it closed.
+            Mail::Message { to, peer, message } => self.feed(to, Input::Message { peer, message }),
             Mail::Haves { piece, mut to } => {
                 for (node, peer) in to.drain(..) {
-                    if self.nodes[node as usize].open(peer).is_some() {
-                        self.feed(node, Input::Message { peer, message: Message::Have(piece) });
-                    }
+                    self.feed(node, Input::Message { peer, message: Message::Have(piece) });
                 }
                 self.spare_list = to;
             }
@@ -76,15 +71,18 @@ impl Swarm<'_> {
                 let reply = tracker.announce(from, &announce, &mut nodes[from as usize].named);
                 self.post(from, 1, Mail::Reply { to: from, tag, reply: Box::new(reply) });
             }
-            Mail::Reply { to, tag, reply } => self.feed(to, Input::Announced { tag, result: Ok(*reply) }),
+            Mail::Reply { to, tag, reply } => self.feed(to, Input::Announced { tag, result: Ok(reply) }),
         }
     }
 
     /// Sends a message, unless it must wait for the block before it: only a choke must, and what comes behind it.
     pub(super) fn send(&mut self, node: u32, peer: PeerKey, message: Message) {
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
-        if connection.sending.is_some() && (message == Message::Choke || !connection.held.is_empty()) {
-            return connection.held.push(message);
+        if let Some(sending) = &mut connection.sending
+            && sending.block.is_some()
+            && (message == Message::Choke || !sending.held.is_empty())
+        {
+            return sending.held.push(message);
         }
         let (other, Some(there)) = (connection.other, connection.there) else { return };
         let Message::Have(piece) = message else {
@@ -178,7 +176,7 @@ impl Swarm<'_> {
     }
 
     /// `node` announces itself.
-    pub(super) fn ask_tracker(&mut self, node: u32, tag: u64, announce: Announce) {
-        self.post(node, 1, Mail::Announce { from: node, tag, announce: Box::new(announce) });
+    pub(super) fn ask_tracker(&mut self, node: u32, tag: u64, announce: Box<Announce>) {
+        self.post(node, 1, Mail::Announce { from: node, tag, announce });
     }
 }
