@@ -62,7 +62,7 @@ impl Model {
         let capacities: Vec<f64> = self.links.iter().map(|&link| capacity(link)).collect();
         let flows: Vec<_> = (self.flows.iter())
             .map(|&(_, up, down, weight, cap)| {
-                (up, down, f64::from(weight), cap.map_or(CEILING, |cap| CEILING.min(cap as f64)))
+                (up, down, f64::from(weight.max(1)), cap.map_or(CEILING, |cap| CEILING.min(cap as f64)))
             })
             .collect();
         for ((rate, wanted), flow) in self.rates().into_iter().zip(reference(&capacities, &flows)).zip(&flows)
