@@ -65,9 +65,12 @@ impl Model {
                 (up, down, f64::from(weight.max(1)), cap.map_or(CEILING, |cap| CEILING.min(cap as f64)))
             })
             .collect();
+        // What others leave of a large link is known to its last digits only, and so are all shares that hang on it.
+        let digits = 1e-12 * capacities.iter().copied().filter(|most| most.is_finite()).fold(0.0, f64::max);
         for ((rate, wanted), flow) in self.rates().into_iter().zip(reference(&capacities, &flows)).zip(&flows)
         {
-            assert!(near(rate, wanted), "{flow:?} gets {rate}, not {wanted}");
+            let same = near(rate, wanted) || (rate - wanted).abs() <= digits;
+            assert!(same, "{flow:?} gets {rate}, not {wanted}");
         }
         for &link in &self.links {
             assert!(sharing.load(link) <= capacity(link) * (1.0 + 1e-9), "{link:?} is over its capacity");

@@ -52,7 +52,8 @@ impl Agenda {
         self.sequence += 1;
         let due = Due { at, class, node, sequence: self.sequence, what };
         if class == Class::Mail {
-            let behind = self.mail.iter().rev().take(OUT_OF_ORDER + 1).take_while(|other| **other > due).count();
+            let behind =
+                self.mail.iter().rev().take(OUT_OF_ORDER + 1).take_while(|other| **other > due).count();
             if behind <= OUT_OF_ORDER {
                 return self.mail.insert(self.mail.len() - behind, due);
             }
@@ -69,7 +70,8 @@ impl Agenda {
 
     /// When the next thing is due.
     pub(super) fn next_at(&self) -> Option<Instant> {
-        let next = if self.mail_is_next() { self.mail.front() } else { self.heap.peek().map(|Reverse(due)| due) };
+        let next =
+            if self.mail_is_next() { self.mail.front() } else { self.heap.peek().map(|Reverse(due)| due) };
         next.map(|due| due.at)
     }
 

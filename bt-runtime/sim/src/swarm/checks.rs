@@ -137,11 +137,16 @@ impl Checks {
         if let (true, Some(rare)) = (newcomer, self.rare_to_newcomers) {
             return Rare { sources_up: self.sources_up, ..rare };
         }
-        let present = self.sources.iter().map(|&source| &self.nodes[source as usize]).filter(|source| !source.gone);
+        let present =
+            self.sources.iter().map(|&source| &self.nodes[source as usize]).filter(|source| !source.gone);
         let holders: Vec<&Known> = present.collect();
-        let lacks: Vec<PieceIndex> =
-            self.nodes[node as usize].held.missing().filter(|piece| !self.sent_ever.contains(*piece)).collect();
-        let copies = |piece: &PieceIndex| holders.iter().filter(|holder| holder.held.contains(*piece)).count();
+        let lacks: Vec<PieceIndex> = self.nodes[node as usize]
+            .held
+            .missing()
+            .filter(|piece| !self.sent_ever.contains(*piece))
+            .collect();
+        let copies =
+            |piece: &PieceIndex| holders.iter().filter(|holder| holder.held.contains(*piece)).count();
         let counts: Vec<usize> = lacks.iter().map(copies).collect();
         let least = counts.iter().copied().min().unwrap_or(0);
         let rarest = lacks.iter().zip(&counts).filter(|(_, count)| **count == least).map(|(piece, _)| *piece);
@@ -188,7 +193,9 @@ impl Checks {
         let by_rare = rare.bytes as f64 / (rare.up + self.sources_up - rare.sources_up);
         for (least, what) in [(by_link, "its downlink"), (by_rare, "what only its holders could send")] {
             if took < least * (1.0 - ROUNDING) {
-                return self.breach(|| format!("peer {node} was done after {took} s, sooner than the {least} s of {what}"));
+                return self.breach(|| {
+                    format!("peer {node} was done after {took} s, sooner than the {least} s of {what}")
+                });
             }
         }
     }
@@ -229,7 +236,9 @@ impl Checks {
             for link in node.links {
                 let (load, most) = (sharing.load(link), sharing.capacity(link).unwrap_or(f64::INFINITY));
                 if load > most * (1.0 + ROUNDING) {
-                    return Err(Broken(format!("a link of peer {number} carries {load} bytes/s, it can {most}")));
+                    return Err(Broken(format!(
+                        "a link of peer {number} carries {load} bytes/s, it can {most}"
+                    )));
                 }
             }
         }
@@ -250,14 +259,18 @@ impl Swarm<'_> {
         });
         let (under_way, counted) = (under_way.sum::<u64>(), self.checks.under_way);
         if under_way != counted {
-            self.checks.breach(|| format!("{counted} bytes were sent and did not arrive, but {under_way} are on their way"));
+            self.checks.breach(|| {
+                format!("{counted} bytes were sent and did not arrive, but {under_way} are on their way")
+            });
         }
         if let (Ended::Done, Some(bound), Some(last)) =
             (ended, self.scenario.lower_bound(), self.checks.last_completion)
             && last.as_secs_f64() < bound * (1.0 - ROUNDING)
         {
             let last = last.as_secs_f64();
-            self.checks.breach(|| format!("the last peer was done after {last} s, sooner than the bound of {bound} s"));
+            self.checks.breach(|| {
+                format!("the last peer was done after {last} s, sooner than the bound of {bound} s")
+            });
         }
         self.checks.first_broken()
     }

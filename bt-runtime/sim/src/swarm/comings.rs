@@ -45,7 +45,9 @@ impl Comings {
     pub(super) fn new(scenario: &Scenario, seed: u64, agenda: &mut Agenda) -> Self {
         let groups = scenario.groups.iter().enumerate().map(|(place, group)| {
             let all = match &group.arrives {
-                Arrivals::Trace(times) => Some(group.count.map_or(times.len() as u32, |count| count.min(times.len() as u32))),
+                Arrivals::Trace(times) => {
+                    Some(group.count.map_or(times.len() as u32, |count| count.min(times.len() as u32)))
+                }
                 _ => group.count,
             };
             let mut coming = Coming {

@@ -57,11 +57,30 @@ pub(super) struct Sending {
 }
 
 impl Node {
-    pub(super) fn new(group: usize, engine: Engine, id: PeerId, fast: bool, links: [LinkId; 2], named: Generator) -> Self {
+    pub(super) fn new(
+        group: usize,
+        engine: Engine,
+        id: PeerId,
+        fast: bool,
+        links: [LinkId; 2],
+        named: Generator,
+    ) -> Self {
         let [up, down] = links;
         let (present, complete) = (true, engine.have().is_full());
         let (connections, wakes_at) = (Vec::new(), None);
-        Self { group, engine: Some(engine), id, fast, up, down, present, complete, connections, wakes_at, named }
+        Self {
+            group,
+            engine: Some(engine),
+            id,
+            fast,
+            up,
+            down,
+            present,
+            complete,
+            connections,
+            wakes_at,
+            named,
+        }
     }
 
     /// The connection of this key, new where there was none.

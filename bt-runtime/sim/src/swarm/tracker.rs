@@ -39,7 +39,10 @@ impl Tracker {
         self.remember(node, announce.left == 0);
         AnnounceReply {
             interval: Some(INTERVAL),
-            peers: peers.into_iter().map(|peer| PeerAddress { address: address_of(peer), id: None }).collect(),
+            peers: peers
+                .into_iter()
+                .map(|peer| PeerAddress { address: address_of(peer), id: None })
+                .collect(),
             complete: Some(self.complete),
             incomplete: Some(self.present.len() as u64 - self.complete),
             ..AnnounceReply::default()

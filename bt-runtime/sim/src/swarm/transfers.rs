@@ -41,7 +41,8 @@ impl Swarm<'_> {
     }
 
     fn begin(&mut self, node: u32, peer: PeerKey, block: BlockRef) {
-        let share = self.nodes[node as usize].engine.as_ref().map_or(Share::Equal, |engine| engine.share(peer));
+        let share =
+            self.nodes[node as usize].engine.as_ref().map_or(Share::Equal, |engine| engine.share(peer));
         let (weight, cap) = match share {
             Share::Equal => (EQUAL, None),
             Share::Weight(weight) => (weight.saturating_mul(EQUAL).max(1), None),
@@ -71,7 +72,8 @@ impl Swarm<'_> {
             self.transfers.resize(flow.index() + 1, Transfer::default());
         }
         let stamp = self.transfers[flow.index()].stamp;
-        self.transfers[flow.index()] = Transfer { node, peer: peer.0, weight, cap, left, rate: 0.0, since: self.now, stamp };
+        self.transfers[flow.index()] =
+            Transfer { node, peer: peer.0, weight, cap, left, rate: 0.0, since: self.now, stamp };
         let sending = Sending { flow, block: Some(block), queue: VecDeque::new(), held: Vec::new() };
         self.nodes[node as usize].connect(peer).sending = Some(Box::new(sending));
         self.shares_changed = true;
@@ -113,7 +115,8 @@ impl Swarm<'_> {
         }
         let peer = PeerKey(peer);
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
-        let (other, Some(there), Some(sending)) = (connection.other, connection.there, &mut connection.sending)
+        let (other, Some(there), Some(sending)) =
+            (connection.other, connection.there, &mut connection.sending)
         else {
             return;
         };

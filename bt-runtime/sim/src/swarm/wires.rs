@@ -63,7 +63,9 @@ impl Swarm<'_> {
             }
             Mail::Block { to, peer, block } => self.arrived(to, peer, block),
             Mail::Dial { from, peer, to } => self.dialled(from, peer, to),
-            Mail::Refused { to, peer } => self.cut(to, peer, CloseReason::Connect("nobody is there".to_owned())),
+            Mail::Refused { to, peer } => {
+                self.cut(to, peer, CloseReason::Connect("nobody is there".to_owned()))
+            }
             Mail::Handshake { to, peer, from } => self.greeted(to, peer, from),
             Mail::Closed { to, peer } => self.cut(to, peer, CloseReason::Remote),
             Mail::Announce { from, tag, announce } => {
