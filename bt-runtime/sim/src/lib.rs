@@ -4,14 +4,18 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`scenario`] | what is simulated: a TOML text in, a checked [`Scenario`] out |
+//! | [`grid`] | one scenario with many values: the runs of a sweep |
 //! | [`swarm`] | the simulation itself: engines, messages, transfers, arrivals and departures in one order of events |
 //! | [`sharing`] | who gets how much of which access link: max-min fair shares |
 //! | [`chance`] | random draws that are the same on every machine |
 
 pub mod chance;
+mod fields;
+pub mod grid;
 pub mod scenario;
 pub mod sharing;
 pub mod swarm;
 
+pub use grid::Grid;
 pub use scenario::Scenario;
 pub use swarm::{Ended, Observer};
