@@ -1,4 +1,4 @@
-//! The plug-ins and profiles that the shipped binaries have: `use bt_bins as _;` links them all.
+//! The plug-ins, profiles and scenarios that the shipped binaries have: `use bt_bins as _;` links them all.
 
 use {bt_policies as _, bt_storage as _};
 
@@ -10,3 +10,17 @@ bt_api::ship_profile!("memory", "../profiles/memory.toml");
 bt_api::ship_profile!("modern", "../profiles/modern.toml");
 bt_api::ship_profile!("random-choker", "../profiles/random-choker.toml");
 bt_api::ship_profile!("sequential", "../profiles/sequential.toml");
+
+bt_api::ship_scenario!("adsl", "../scenarios/adsl.toml");
+bt_api::ship_scenario!("bharambe-3", "../scenarios/bharambe-3.toml");
+bt_api::ship_scenario!("bharambe-4", "../scenarios/bharambe-4.toml");
+bt_api::ship_scenario!("bharambe-5", "../scenarios/bharambe-5.toml");
+bt_api::ship_scenario!("bharambe-homogeneous", "../scenarios/bharambe-homogeneous.toml");
+bt_api::ship_scenario!("bharambe-nwb", "../scenarios/bharambe-nwb.toml");
+bt_api::ship_scenario!("bharambe-pfc", "../scenarios/bharambe-pfc.toml");
+bt_api::ship_scenario!("flash-crowd", "../scenarios/flash-crowd.toml");
+bt_api::ship_scenario!("homogeneous", "../scenarios/homogeneous.toml");
+bt_api::ship_scenario!("open-poisson", "../scenarios/open-poisson.toml");
+bt_api::ship_scenario!("peersim-4", "../scenarios/peersim-4.toml");
+bt_api::ship_scenario!("slow-seed", "../scenarios/slow-seed.toml");
+bt_api::ship_scenario!("three-classes", "../scenarios/three-classes.toml");

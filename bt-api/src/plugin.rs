@@ -433,6 +433,16 @@ macro_rules! ship_profile {
     };
 }
 
+/// Ships a scenario with every binary that links this crate: `ship_scenario!("adsl", "../scenarios/adsl.toml")`.
+#[macro_export]
+macro_rules! ship_scenario {
+    ($name:literal, $file:literal) => {
+        $crate::plugin::inventory::submit! {
+            $crate::plugin::ShippedText { kind: "scenario", name: $name, text: include_str!($file) }
+        }
+    };
+}
+
 /// The shipped texts of `kind`, sorted by name.
 pub fn shipped(kind: &str) -> Vec<ShippedText> {
     let mut texts: Vec<ShippedText> =

@@ -5,6 +5,7 @@
 //! | [`profile`] | from a TOML text to chosen plug-ins and settings |
 //! | [`escape`] | text from strangers, made fit for a terminal |
 //! | [`events`] | the event log: one JSON object a line |
+//! | [`text`] | texts with `--set`s put in, and messages that name a place in them |
 
 #[cfg(feature = "net")]
 pub mod cli;
@@ -13,6 +14,8 @@ pub mod events;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod profile;
+pub mod text;
 
 pub use events::EventLog;
 pub use profile::{Profile, ProfileError};
+pub use text::TextError;

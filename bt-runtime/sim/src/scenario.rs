@@ -1,9 +1,21 @@
 //! Scenarios: which swarm is simulated.
+//!
+//! A scenario is a TOML text; `bt-runtime/docs/scenarios.md` has each key. Everything is checked when it is loaded, so
+//! that a scenario that loads can run.
+
+mod bound;
+mod group;
+mod read;
+#[cfg(test)]
+mod tests;
+mod times;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bt_runtime::Profile;
+use bt_runtime::text::{self, Found};
+use bt_runtime::{Profile, TextError};
 
 /// A checked scenario: it can run.
 #[derive(Clone, Debug)]
@@ -22,6 +34,68 @@ pub struct Scenario {
     pub groups: Vec<Group>,
 }
 
+impl Scenario {
+    /// The longest text that is read, in bytes: room for a trace of a million arrivals.
+    pub const MAX_TEXT: u64 = 64 << 20;
+    /// The most pieces that the content may have: what the rules for metainfo allow.
+    pub const MAX_PIECES: u64 = 1 << 21;
+    /// The longest piece, in bytes.
+    pub const MAX_PIECE: u64 = 64 << 20;
+    /// The most peers of all groups together.
+    pub const MAX_PEERS: u64 = 1 << 24;
+    /// The largest seed: the largest number that TOML can say.
+    pub const MAX_SEED: u64 = i64::MAX as u64;
+
+    /// Loads the scenario that `name` is the path of, or the shipped one of this name (with or without `.toml`), with
+    /// `sets` put in: each `KEY=VALUE`, with a dotted path as the key and a value that is read as TOML, else as a
+    /// string. A group is found by its name: `peers.leecher.count=100`, `peers.leecher.choke.use=random`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it, at its place.
+    pub fn load(name: &str, sets: &[String]) -> Result<Self, TextError> {
+        Self::load_beside(None, name, sets)
+    }
+
+    /// As [`load`](Self::load); a relative path counts from `folder` if there is such a file.
+    pub(crate) fn load_beside(
+        folder: Option<&std::path::Path>,
+        name: &str,
+        sets: &[String],
+    ) -> Result<Self, TextError> {
+        let found =
+            text::find("scenario", name, folder, Self::MAX_TEXT).map_err(|why| TextError::new(&why))?;
+        read::scenario(&found, sets)
+    }
+
+    /// Reads a scenario from `text`; `name` is its name unless the text has one, and `NAME.toml` stands in messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_text(name: &str, text: &str, sets: &[String]) -> Result<Self, TextError> {
+        let found = Found {
+            name: name.to_owned(),
+            file: format!("{name}.toml"),
+            text: text.to_owned().into(),
+            folder: None,
+        };
+        read::scenario(&found, sets)
+    }
+
+    /// A copy in which every group that `which` names runs the profile `name` (a path or a shipped one) as it is: what
+    /// the scenario itself set in their profiles is gone. To compare profiles, `which` is `|group| !group.complete`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the profile.
+    pub fn with_profile(&self, name: &str, which: impl Fn(&Group) -> bool) -> Result<Self, TextError> {
+        let profile = Arc::new(Profile::load(name, &[])?);
+        let mut other = self.clone();
+        for group in other.groups.iter_mut().filter(|group| which(group)) {
+            group.profile = profile.clone();
+        }
+        Ok(other)
+    }
+}
+
 /// `[content]`: what is downloaded.
 #[derive(Clone, Debug)]
 pub struct Content {
@@ -37,6 +111,12 @@ impl Content {
     /// How many pieces there are.
     pub fn pieces(&self) -> u32 {
         self.size.div_ceil(u64::from(self.piece)) as u32
+    }
+
+    /// The length of piece number `piece` in bytes: the last one may be short.
+    pub fn length_of(&self, piece: u32) -> u64 {
+        let begin = u64::from(piece) * u64::from(self.piece);
+        self.size.saturating_sub(begin).min(u64::from(self.piece))
     }
 }
 
@@ -100,7 +180,7 @@ pub enum Until {
 pub struct Group {
     /// The name of the class.
     pub name: String,
-    /// How many arrive; without it as many as `arrives` says.
+    /// How many arrive. `None`: they go on arriving until the run ends, which then ends at a time.
     pub count: Option<u32>,
     /// Whether they have everything from the start.
     pub complete: bool,
@@ -125,11 +205,11 @@ pub struct Group {
 pub enum Arrivals {
     /// All at once, at this time.
     At(Duration),
-    /// One after another, so many a second, from the start.
+    /// One after another, so many a second: number `i`, counted from 0, at `i / rate` seconds.
     Rate(f64),
     /// At the times of a Poisson process of so many a second.
     Poisson(f64),
-    /// At these times since the start, sorted.
+    /// At these times since the start, sorted, one for each of the group's `count`.
     Trace(Vec<Duration>),
 }
 
@@ -156,15 +236,18 @@ pub enum Wait {
 /// What peers hold on arrival.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Have {
-    /// Each this part of the pieces, drawn at random.
+    /// Each this part of the pieces, drawn at random: at least 0 and below 1.
     Fraction(f64),
-    /// All but these.
+    /// All but these, which are sorted.
     Missing(Vec<u32>),
 }
 
-impl Scenario {
-    /// stand-in
-    pub fn lower_bound(&self) -> Option<f64> {
-        None
+impl Have {
+    /// How many of `pieces` each holds: a fraction is rounded down, so at least one is missing.
+    pub fn count(&self, pieces: u32) -> u32 {
+        match self {
+            Self::Fraction(part) => (f64::from(pieces) * part) as u32,
+            Self::Missing(missing) => pieces - missing.len() as u32,
+        }
     }
 }

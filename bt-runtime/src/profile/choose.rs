@@ -10,7 +10,9 @@ use bt_api::{
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::text::{ProfileError, Source};
+use crate::text::Source;
+
+use super::ProfileError;
 
 /// A plug-in that the profile names, with its whole configuration.
 pub(super) struct Chosen {

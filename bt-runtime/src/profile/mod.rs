@@ -6,12 +6,11 @@
 
 mod check;
 mod choose;
-mod text;
 
-use std::path::Path;
+use std::ops::Range;
 use std::sync::Arc;
 
-use bt_api::plugin::{self, Choke, Kind, Piece, Registration, nearest};
+use bt_api::plugin::{self, Choke, Kind, Piece, Registration};
 use bt_api::{ChokePolicy, PiecePolicy, StorageBackend, TrackerClient};
 use bt_engine::Settings;
 use serde::de::DeserializeOwned;
@@ -19,17 +18,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use choose::{Chosen, LayeredStorage, Trackers, choose, choose_storage, choose_trackers};
-pub use text::ProfileError;
-use text::Source;
 
-/// The largest profile that is read: more is no profile.
-const MAX_TEXT: u64 = 1 << 20;
+use crate::text::{self, Source};
 
-/// The tables of a profile, in the order in which they are shown.
-const TABLES: [&str; 12] = [
-    "choke", "piece", "storage", "tracker", "announce", "rate", "requests", "upload", "peers", "net",
-    "metainfo", "display",
-];
+/// Why a profile cannot be used.
+pub use crate::text::TextError as ProfileError;
 
 /// A checked profile.
 pub struct Profile {
@@ -52,6 +45,14 @@ impl std::fmt::Debug for Profile {
 }
 
 impl Profile {
+    /// The tables of a profile, in the order in which they are shown.
+    pub const TABLES: [&'static str; 12] = [
+        "choke", "piece", "storage", "tracker", "announce", "rate", "requests", "upload", "peers", "net",
+        "metainfo", "display",
+    ];
+    /// The largest profile that is read, in bytes: more is no profile.
+    pub const MAX_TEXT: u64 = 1 << 20;
+
     /// Loads the profile that `name` is the path of, or the shipped one of this name (with or without
     /// `.toml`), with `sets` put in: each `KEY=VALUE`, with a dotted path as the key, and a value that is
     /// read as TOML, else as a string.
@@ -61,24 +62,9 @@ impl Profile {
     /// # Errors
     /// Whatever is wrong with it, at its place.
     pub fn load(name: &str, sets: &[String]) -> Result<Self, ProfileError> {
-        let path = Path::new(name);
-        if path.is_file() {
-            let text = read_file(path).map_err(|why| ProfileError::new(&format!("{name}: {why}")))?;
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            return Self::read(&stem, name, &text, sets);
-        }
-        let shipped = plugin::shipped("profile");
-        let wanted = name.strip_suffix(".toml").unwrap_or(name);
-        if let Some(found) = shipped.iter().find(|one| one.name == wanted) {
-            return Self::read(found.name, &format!("{}.toml", found.name), found.text, sets);
-        }
-        let names: Vec<&str> = shipped.iter().map(|one| one.name).collect();
-        let meant = nearest(wanted, names.iter().copied());
-        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-        let have = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        Err(ProfileError::new(&format!(
-            "no file and no shipped profile is named `{name}`{meant} (this binary has: {have})"
-        )))
+        let found =
+            text::find("profile", name, None, Self::MAX_TEXT).map_err(|why| ProfileError::new(&why))?;
+        Self::read(&found.name, &found.file, &found.text, sets)
     }
 
     /// Reads a profile from `text`; `name` is its name, and `NAME.toml` stands in messages.
@@ -90,24 +76,40 @@ impl Profile {
     }
 
     fn read(name: &str, file: &str, text: &str, sets: &[String]) -> Result<Self, ProfileError> {
-        let source = Source::new(file, text, sets)?;
-        let mut tables = source.tables()?;
-        if let Some(unknown) = tables.keys().find(|key| !TABLES.contains(&key.get_ref().as_ref())) {
-            let expected: Vec<String> = TABLES.iter().map(|name| format!("`{name}`")).collect();
+        let source = Source::new(file, text, sets, "peers.max-initiate=60")?;
+        Self::from_tables(name, text, &source, source.tables()?, None)
+    }
+
+    /// Reads a profile from its `tables`, wherever in `source` they come from; what is missing is told at `place`,
+    /// else at the start of the main text.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_tables(
+        name: &str,
+        source_text: &str,
+        source: &Source<'_>,
+        mut tables: DeTable<'_>,
+        place: Option<Range<usize>>,
+    ) -> Result<Self, ProfileError> {
+        if let Some(unknown) = tables.keys().find(|key| !Self::TABLES.contains(&key.get_ref().as_ref())) {
+            let expected: Vec<String> = Self::TABLES.iter().map(|name| format!("`{name}`")).collect();
             let (found, expected) = (unknown.get_ref(), expected.join(", "));
             let message = format!("unknown table `{found}`, expected one of {expected}");
             return Err(source.error(Some(unknown.span()), &message));
         }
-        let (choke, _) = choose::<Choke>(&source, table::<Choke>(&source, &mut tables)?)?;
-        let (piece, _) = choose::<Piece>(&source, table::<Piece>(&source, &mut tables)?)?;
+        let (choke, _) = choose::<Choke>(source, table::<Choke>(source, &mut tables, &place)?)?;
+        let (piece, _) = choose::<Piece>(source, table::<Piece>(source, &mut tables, &place)?)?;
+        let storage = choose_storage(source, table::<plugin::Storage>(source, &mut tables, &place)?)?;
+        let trackers = choose_trackers(source, table::<plugin::Tracker>(source, &mut tables, &place)?)?;
         Ok(Self {
             name: name.to_owned(),
-            source_text: text.to_owned(),
+            source_text: source_text.to_owned(),
             choke,
             piece,
-            storage: choose_storage(&source, table::<plugin::Storage>(&source, &mut tables)?)?,
-            trackers: choose_trackers(&source, table::<plugin::Tracker>(&source, &mut tables)?)?,
-            settings: Arc::new(read_settings(&source, tables)?),
+            storage,
+            trackers,
+            settings: Arc::new(read_settings(source, tables)?),
         })
     }
 
@@ -161,28 +163,17 @@ impl Profile {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(MAX_TEXT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_TEXT {
-        return Err(format!("longer than {} KiB, so it is no profile", MAX_TEXT >> 10));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
-}
-
 /// Takes the table of kind `K` out of the profile.
 fn table<'t, K: Kind>(
     source: &Source<'_>,
     tables: &mut DeTable<'t>,
+    place: &Option<Range<usize>>,
 ) -> Result<plugin::Table<'t>, ProfileError> {
     let Some((key, value)) = tables.remove_entry(K::TABLE) else {
         let (name, kind) = (K::TABLE, K::NAME);
         let have = choose::names::<K>();
         let message = format!("[{name}] is missing: it says which {kind} to use (this binary has: {have})");
-        return Err(source.error(None, &message));
+        return Err(source.error(place.clone(), &message));
     };
     as_table(source, &format!("[{}]", key.get_ref()), value)
 }

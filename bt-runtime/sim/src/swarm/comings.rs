@@ -226,9 +226,8 @@ impl Swarm<'_> {
         let mut have = if group.complete { PieceSet::full(pieces) } else { PieceSet::new(pieces) };
         match &group.have {
             _ if group.complete => {}
-            Have::Fraction(part) => {
-                let count = (part * f64::from(pieces)).round() as u32;
-                let drawn = chance::sample(draws, count.min(pieces), pieces);
+            Have::Fraction(_) => {
+                let drawn = chance::sample(draws, pieces, group.have.count(pieces));
                 drawn.into_iter().for_each(|piece| _ = have.insert(PieceIndex(piece)));
             }
             Have::Missing(missing) => {
