@@ -6,9 +6,11 @@
 //! | [`scenario`] | what is simulated: a TOML text in, a checked [`Scenario`] out |
 //! | [`swarm`] | the simulation itself: engines, messages, transfers, arrivals and departures in one order of events |
 //! | [`sharing`] | who gets how much of which access link: max-min fair shares |
+//! | [`measure`] | every metric of a run, from its events |
 //! | [`chance`] | random draws that are the same on every machine |
 
 pub mod chance;
+pub mod measure;
 pub mod scenario;
 pub mod sharing;
 pub mod swarm;
