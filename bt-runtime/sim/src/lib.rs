@@ -7,10 +7,12 @@
 //! | [`swarm`] | the simulation itself: engines, messages, transfers, arrivals and departures in one order of events |
 //! | [`sharing`] | who gets how much of which access link: max-min fair shares |
 //! | [`measure`] | every metric of a run, from its events |
+//! | [`output`] | the files of a run, and the hash of its events |
 //! | [`chance`] | random draws that are the same on every machine |
 
 pub mod chance;
 pub mod measure;
+pub mod output;
 pub mod scenario;
 pub mod sharing;
 pub mod swarm;
