@@ -267,6 +267,11 @@ fn one_seeds_another_downloads() {
     let verified = events.iter().filter(|event| event["ev"] == "piece_verified").count();
     assert_eq!(verified, 3_000_000_usize.div_ceil(32 << 10));
     assert_eq!(events.iter().filter(|event| event["ev"] == "complete").count(), 1);
+    // It says when it takes part, and with what.
+    let joined = (&events[1]["ev"], &events[1]["have"], &events[1]["total_length"]);
+    assert_eq!(joined, (&"joined".into(), &"".into(), &3_000_000.into()));
+    assert!(events[1]["addr"].as_str().unwrap().starts_with("127.0.0.1:"), "{}", events[1]);
+    assert_eq!(events.last().unwrap()["ev"], "left");
 
     // Once more: everything is there, nothing is downloaded, the program is not run again.
     let again = succeeds(&[

@@ -3,6 +3,9 @@
 //! Lines are buffered, a write happens when the buffer is full. The first error ends the log: it is kept for
 //! the user, and nothing is written after it, so that a log has no holes.
 
+mod line;
+mod ranges;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -13,14 +16,14 @@ use bt_api::{InfoHash, Instant};
 use bt_engine::Event;
 use serde::Serialize;
 
+pub use line::{LineWriter, Subject, TORRENT_DIGITS};
+pub use ranges::{from_ranges, to_ranges};
+
 /// The number of this schema; a change that breaks readers raises it.
 pub const SCHEMA: u32 = 1;
 
 /// Large enough that a write is rare, small enough to forget about.
 const BUFFER: usize = 256 << 10;
-
-/// How many hexadecimal digits of its info-hash name a torrent in the log.
-const TORRENT_DIGITS: usize = 12;
 
 /// What the header says of the run: enough to repeat it.
 #[derive(Clone, Debug, Serialize)]
@@ -61,6 +64,21 @@ impl RunHeader {
     }
 }
 
+/// The first line of a log, with its end: the schema, and what `run` says of the run.
+///
+/// # Errors
+/// When `run` is nothing that JSON can say.
+pub fn header_line(run: &impl Serialize) -> io::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Header<'a, R> {
+        schema: u32,
+        run: &'a R,
+    }
+    let mut line = serde_json::to_vec(&Header { schema: SCHEMA, run })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 /// An event log that several tasks write to.
 pub struct EventLog {
     /// Whether events name their torrent: only where there are several.
@@ -70,6 +88,7 @@ pub struct EventLog {
 
 struct State {
     out: BufWriter<Box<dyn Write + Send>>,
+    lines: LineWriter,
     line: Vec<u8>,
     stopped: bool,
     untold: Option<io::Error>,
@@ -89,25 +108,20 @@ impl EventLog {
     /// # Errors
     /// When the header cannot be written.
     pub fn to_writer(out: impl Write + Send + 'static, run: &RunHeader) -> io::Result<Self> {
-        #[derive(Serialize)]
-        struct Header<'a> {
-            schema: u32,
-            run: &'a RunHeader,
-        }
         let mut out = BufWriter::with_capacity(BUFFER, Box::new(out) as Box<dyn Write + Send>);
-        serde_json::to_writer(&mut out, &Header { schema: SCHEMA, run })?;
-        out.write_all(b"\n")?;
+        out.write_all(&header_line(run)?)?;
         out.flush()?;
-        let state = State { out, line: Vec::new(), stopped: false, untold: None };
+        let lines = LineWriter::default();
+        let state = State { out, lines, line: Vec::new(), stopped: false, untold: None };
         Ok(Self { names_torrents: run.torrents.len() > 1, state: Mutex::new(state) })
     }
 
     /// Writes one event of `torrent`. After an error it does nothing.
     pub fn record(&self, now: Instant, torrent: &InfoHash, event: &Event) {
-        let torrent = self.names_torrents.then_some(torrent);
+        let subject = if self.names_torrents { Subject::Torrent(*torrent) } else { Subject::Only };
         self.with(|state| {
             state.line.clear();
-            write_line(&mut state.line, now, torrent, event)?;
+            state.lines.write(&mut state.line, now, subject, event);
             state.out.write_all(&state.line)
         });
     }
@@ -131,26 +145,6 @@ impl EventLog {
             state.untold = Some(error);
         }
     }
-}
-
-/// One line: `{"t":12.5,"ev":"choke","peer":3,"dir":"to"}`, with `torrent` where one is given.
-fn write_line(line: &mut Vec<u8>, now: Instant, torrent: Option<&InfoHash>, event: &Event) -> io::Result<()> {
-    let (seconds, nanos) = (now.as_nanos() / 1_000_000_000, now.as_nanos() % 1_000_000_000);
-    let fraction = format!("{nanos:09}");
-    let fraction = fraction.trim_end_matches('0');
-    write!(line, "{{\"t\":{seconds}")?;
-    if !fraction.is_empty() {
-        write!(line, ".{fraction}")?;
-    }
-    if let Some(torrent) = torrent {
-        write!(line, ",\"torrent\":\"{}\"", &torrent.to_string()[..TORRENT_DIGITS])?;
-    }
-    // The event is an object of its own: its opening brace gives way to a comma.
-    let brace = line.len();
-    serde_json::to_writer(&mut *line, event)?;
-    line[brace] = b',';
-    line.push(b'\n');
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,12 +7,22 @@
 //! | [`grid`] | one scenario with many values: the runs of a sweep |
 //! | [`swarm`] | the simulation itself: engines, messages, transfers, arrivals and departures in one order of events |
 //! | [`sharing`] | who gets how much of which access link: max-min fair shares |
+//! | [`measure`] | every metric of a run, from its events |
+//! | [`output`] | the files of a run, and the hash of its events |
+//! | [`experiment`] | one run, from a scenario to its figures and files |
+//! | [`report`] | one page and plots of a run or a comparison |
+//! | [`cli`] | the whole of `bt-lab` |
 //! | [`chance`] | random draws that are the same on every machine |
 //! | [`stats`] | statistics of runs: intervals, differences, distributions |
 
 pub mod chance;
+pub mod cli;
+pub mod experiment;
 mod fields;
 pub mod grid;
+pub mod measure;
+pub mod output;
+pub mod report;
 pub mod scenario;
 pub mod sharing;
 pub mod stats;

@@ -268,7 +268,7 @@ impl Session {
             shared: self.shared.clone(),
             board,
             peer_id,
-            port: self.address.port(),
+            address: self.address,
             seed: self.seed,
             notes,
             inbox,
@@ -361,7 +361,8 @@ struct Task {
     shared: Arc<Shared>,
     board: Arc<Board>,
     peer_id: PeerId,
-    port: u16,
+    /// Where the session listens.
+    address: SocketAddr,
     seed: u64,
     notes: Sender<Note>,
     inbox: Receiver<Note>,
@@ -397,7 +398,8 @@ impl Task {
     }
 
     async fn go(self, metainfo: Metainfo, options: AddOptions, ready: Ready) -> Phase {
-        let Self { shared, board, peer_id, port, seed, notes, inbox } = self;
+        let Self { shared, board, peer_id, address, seed, notes, inbox } = self;
+        let port = address.port();
         let layout = &metainfo.layout;
         let settings = shared.settings.clone();
         let sources = if metainfo.private { Vec::new() } else { shared.trackers.sources() };
@@ -456,7 +458,9 @@ impl Task {
             inbox,
         };
         let mut running = Running::new(setup, ready);
+        running.log_joined(address);
         let phase = running.run().await;
+        running.log_left();
         shared.router.remove(metainfo.info_hash);
         for task in listening {
             task.cancel().await;

@@ -64,7 +64,8 @@ impl Throttle {
         self.rate.store(stored(rate), Ordering::Relaxed);
     }
 
-    fn rate(&self) -> Option<u64> {
+    /// The limit in bytes per second, where there is one.
+    pub(crate) fn rate(&self) -> Option<u64> {
         Some(self.rate.load(Ordering::Relaxed)).filter(|&rate| rate != UNLIMITED)
     }
 

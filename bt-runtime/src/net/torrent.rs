@@ -23,7 +23,7 @@ use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
 use bt_engine::settings::ChokedRequest;
 use bt_engine::wire::Decoder;
-use bt_engine::{CloseReason, Engine, Input, Output, PeerStatus, Tag};
+use bt_engine::{CloseReason, Engine, Event, Input, Output, PeerStatus, Tag};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
@@ -36,6 +36,7 @@ use super::peer::{Connection, Start};
 use super::start::Ready;
 use super::uploads::Uploads;
 use super::{Phase, Shared, panics, resume_file};
+use crate::events::to_ranges;
 
 /// Notes that wait: enough that the torrent always has a batch to work on, few enough that sockets feel it
 /// when it falls behind.
@@ -195,6 +196,39 @@ impl Running {
             end: None,
             setup,
             ready,
+        }
+    }
+
+    /// Tells the event log that we take part, with what is held; `address` is where the session listens.
+    pub(crate) fn log_joined(&self, address: SocketAddr) {
+        let shared = &self.setup.shared;
+        if shared.events.is_none() {
+            return;
+        }
+        let layout = &self.ready.torrent.layout;
+        self.log(
+            self.now(),
+            &Event::Joined {
+                // Of all addresses, none is where a peer finds us.
+                addr: Some(address).filter(|address| !address.ip().is_unspecified()),
+                class: None,
+                up: *super::lock(&shared.upload_limit),
+                down: shared.download.rate(),
+                total_length: layout.total_length(),
+                piece_length: layout.nominal_piece_length(),
+                have: to_ranges(self.setup.engine.have()),
+            },
+        );
+    }
+
+    /// Tells the event log that we do no longer.
+    pub(crate) fn log_left(&self) {
+        self.log(self.now(), &Event::Left {});
+    }
+
+    fn log(&self, now: Instant, event: &Event) {
+        if let Some(log) = &self.setup.shared.events {
+            log.record(now, &self.ready.torrent.info_hash, event);
         }
     }
 
@@ -399,11 +433,7 @@ impl Running {
                         let _ = notes.send(Note::Announced(tag, result)).await;
                     });
                 }
-                Output::Event(event) => {
-                    if let Some(log) = &self.setup.shared.events {
-                        log.record(now, &self.ready.torrent.info_hash, &event);
-                    }
-                }
+                Output::Event(event) => self.log(now, &event),
                 Output::Failed { message } => {
                     self.failure = Some(message);
                     self.set_end(now);
