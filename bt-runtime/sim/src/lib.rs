@@ -8,8 +8,10 @@
 //! | [`sharing`] | who gets how much of which access link: max-min fair shares |
 //! | [`chance`] | random draws that are the same on every machine |
 //! | [`stats`] | statistics of runs: intervals, differences, distributions |
+//! | [`report`] | one HTML page with plots from what runs have written |
 
 pub mod chance;
+pub mod report;
 pub mod scenario;
 pub mod sharing;
 pub mod stats;
