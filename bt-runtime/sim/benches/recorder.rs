@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use bt_api::Instant;
 use bt_engine::Event;
-use bt_engine::event::Dir;
+use bt_engine::event::{Dir, Joined};
 use bt_runtime::events::{LineWriter, Subject};
 use bt_sim::Observer;
 use bt_sim::measure::Measures;
@@ -26,7 +26,7 @@ fn address(node: u32) -> SocketAddr {
 /// Everybody joins and is connected.
 fn beginning(mut tell: impl FnMut(Instant, u32, Event)) {
     for node in 0..NODES {
-        let joined = Event::Joined {
+        let joined = Event::Joined(Box::new(Joined {
             addr: Some(address(node)),
             class: Some("leecher".to_owned()),
             up: Some(50_000),
@@ -34,7 +34,7 @@ fn beginning(mut tell: impl FnMut(Instant, u32, Event)) {
             total_length: 100 << 20,
             piece_length: 256 << 10,
             have: String::new(),
-        };
+        }));
         tell(Instant::ZERO, node, joined);
     }
     for node in 0..NODES {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use bt_api::Instant;
 use bt_engine::Event;
 
-use crate::measure::Measured;
-use crate::output::{self, EventStream, Machine, Manifest, OutputError, Recorded, Recorder, SCHEMA, ScenarioText};
-use crate::swarm::{Broken, Ended, Observer, Outcome, simulate};
 use crate::Scenario;
+use crate::measure::Measured;
+use crate::output::{
+    self, EventStream, Machine, Manifest, OutputError, Recorded, Recorder, SCHEMA, ScenarioText,
+};
+use crate::swarm::{Broken, Ended, Observer, Outcome, simulate};
 
 /// What is to be run, and what is wanted of it.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +78,7 @@ impl Experiment<'_> {
         };
         let stream = match events {
             Events::Dropped => None,
-            Events::Hashed => Some(EventStream::hashed(&manifest.header())?),
+            Events::Hashed => Some(EventStream::hashed(&manifest.header()).expect("a header is JSON")),
             Events::Written(folder) => Some(EventStream::written(&manifest.header(), folder)?),
         };
         let mut watched = Watched { recorder: Recorder::new(stream), watch };

@@ -19,6 +19,7 @@ use bt_api::{
     AnnounceReply, Block, BlockRef, BoxFuture, Host, Instant, PeerAddress, PeerId, PeerKey, StorageError,
     StorageErrorKind, TrackerError,
 };
+use bt_engine::event::Joined;
 use bt_engine::handshake::{self, Handshake};
 use bt_engine::resume::Resume;
 use bt_engine::settings::ChokedRequest;
@@ -208,7 +209,7 @@ impl Running {
         let layout = &self.ready.torrent.layout;
         self.log(
             self.now(),
-            &Event::Joined {
+            &Event::Joined(Box::new(Joined {
                 // Of all addresses, none is where a peer finds us.
                 addr: Some(address).filter(|address| !address.ip().is_unspecified()),
                 class: None,
@@ -217,7 +218,7 @@ impl Running {
                 total_length: layout.total_length(),
                 piece_length: layout.nominal_piece_length(),
                 have: to_ranges(self.setup.engine.have()),
-            },
+            })),
         );
     }
 
@@ -382,7 +383,9 @@ impl Running {
                 }
                 self.fail(self.panicked(&message));
             }
-            Note::Announced(tag, result) => engine.handle(now, Input::Announced { tag, result: result.map(Box::new) }),
+            Note::Announced(tag, result) => {
+                engine.handle(now, Input::Announced { tag, result: result.map(Box::new) })
+            }
             Note::Peers(source, peers) => engine.handle(now, Input::Peers { source, peers }),
             // Who asked may be gone.
             Note::ListPeers(answer) => drop(answer.send(engine.peers(now))),

@@ -253,7 +253,8 @@ impl Engine {
         }
         let closed = self.uplink.closed_until > self.now;
         self.uplink.idle |= !self.uplink.awaited && !closed;
-        self.uplink.held = self.uplink.awaited && closed && Waiting::new(&self.queues).iter().next().is_some();
+        self.uplink.held =
+            self.uplink.awaited && closed && Waiting::new(&self.queues).iter().next().is_some();
     }
 
     fn waiting_at(&self, peer: PeerKey) -> Option<usize> {

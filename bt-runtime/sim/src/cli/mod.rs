@@ -6,7 +6,7 @@ mod run;
 mod terminal;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use bt_runtime::TextError;

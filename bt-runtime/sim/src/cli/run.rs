@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::terminal::{Bar, Stop, Terminal, stopwatch};
 use super::Failure;
+use super::terminal::{Bar, Stop, Terminal, stopwatch};
 use crate::Scenario;
 use crate::experiment::{Done, Events, Experiment};
 use crate::report;
@@ -56,7 +56,9 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     tell(&done, terminal)?;
     if done.outcome.ended == Ended::Limit {
         let (end, censored) = (done.manifest.end_s, done.measured.summary.censored);
-        terminal.note(&format!("the run was given up after {end} simulated seconds: {censored} peers are unfinished"));
+        terminal.note(&format!(
+            "the run was given up after {end} simulated seconds: {censored} peers are unfinished"
+        ));
         return Ok(1);
     }
     Ok(0)
@@ -66,10 +68,18 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
 fn tell(done: &Done, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
     let summary = &done.measured.summary;
     let out = &mut terminal.out;
-    writeln!(out, "{} with seed {}: {:.1} simulated seconds", done.manifest.scenario.name, done.manifest.seed, summary.end_s)?;
+    writeln!(
+        out,
+        "{} with seed {}: {:.1} simulated seconds",
+        done.manifest.scenario.name, done.manifest.seed, summary.end_s
+    )?;
     writeln!(out, "finished {}, unfinished {}", summary.finished, summary.censored)?;
     if let Some(time) = summary.overall.get("completion_time") {
-        writeln!(out, "completion time: median {:.1} s, mean {:.1} s, 5 % {:.1} s, 95 % {:.1} s, last {:.1} s", time.median, time.mean, time.p5, time.p95, time.max)?;
+        writeln!(
+            out,
+            "completion time: median {:.1} s, mean {:.1} s, 5 % {:.1} s, 95 % {:.1} s, last {:.1} s",
+            time.median, time.mean, time.p5, time.p95, time.max
+        )?;
     }
     if let (Some(bound), Some(ratio)) = (summary.bound_s, summary.bound_ratio) {
         writeln!(out, "the last was done after {ratio:.3} times the lower bound of {bound:.1} s")?;

@@ -42,7 +42,11 @@ impl Stop {
         let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal arms what the second one triggers.
-            signal_hook::flag::register_conditional_shutdown(signal, exit_code(signal).into(), asked.clone())?;
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                exit_code(signal).into(),
+                asked.clone(),
+            )?;
             signal_hook::flag::register(signal, asked.clone())?;
             signal_hook::flag::register_usize(signal, flag.clone(), signal as usize)?;
         }

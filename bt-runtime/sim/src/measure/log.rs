@@ -5,6 +5,7 @@ use std::io::BufRead;
 
 use bt_api::Instant;
 use bt_engine::Event;
+use bt_engine::event::Joined;
 use bt_runtime::events::{SCHEMA, from_ranges};
 use serde::Deserialize;
 use serde_json::Value;
@@ -79,7 +80,8 @@ pub fn read_log(
             return Err(wrong(format!("`node` is {node}; this program takes numbers below {MOST_NODES}")));
         }
         check(&event).map_err(wrong)?;
-        if let Event::Joined { class: Some(class), .. } = &event
+        if let Event::Joined(joined) = &event
+            && let Some(class) = &joined.class
             && !classes.contains(class)
         {
             if classes.len() == MOST_CLASSES {
@@ -108,7 +110,8 @@ fn check(event: &Event) -> Result<(), String> {
         Event::PeerConnected { peer, .. } if *peer >= MOST_CONNECTIONS => {
             Err(format!("`peer` is {peer}; this program takes numbers below {MOST_CONNECTIONS}"))
         }
-        Event::Joined { total_length, piece_length, have, .. } => {
+        Event::Joined(joined) => {
+            let Joined { total_length, piece_length, have, .. } = &**joined;
             let pieces = total_length.div_ceil(u64::from(*piece_length).max(1));
             if *piece_length == 0 || pieces > MOST_PIECES {
                 return Err(format!(

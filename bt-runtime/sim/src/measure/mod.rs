@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 
 use bt_api::{Instant, PieceIndex};
 use bt_engine::Event;
-use bt_engine::event::Dir;
+use bt_engine::event::{Dir, Joined};
 use bt_runtime::events::from_ranges;
 
 pub use dist::{Dist, jain, quantile};
@@ -194,7 +194,8 @@ impl Measures {
         let this = &mut self.nodes[at];
         (this.known, this.arrived) = (true, now);
         let mut class = CLIENT;
-        if let Event::Joined { addr, class: named, up, down, total_length, piece_length, have } = event {
+        if let Event::Joined(joined) = event {
+            let Joined { addr, class: named, up, down, total_length, piece_length, have } = &**joined;
             class = named.as_deref().unwrap_or(CLIENT);
             let pieces = total_length.div_ceil(u64::from(*piece_length).max(1));
             let pieces = if pieces <= MOST_PIECES { pieces as u32 } else { 0 };

@@ -2,7 +2,7 @@
 
 use bt_api::Instant;
 use bt_engine::Event;
-use bt_engine::event::Dir;
+use bt_engine::event::{Dir, Joined};
 use proptest::prelude::*;
 
 use super::*;
@@ -12,7 +12,7 @@ fn address(node: u32) -> SocketAddr {
 }
 
 fn joined(node: u32, class: &str, up: u64, down: Option<u64>, have: &str) -> Event {
-    Event::Joined {
+    Event::Joined(Box::new(Joined {
         addr: Some(address(node)),
         class: Some(class.to_owned()),
         up: Some(up),
@@ -20,7 +20,7 @@ fn joined(node: u32, class: &str, up: u64, down: Option<u64>, have: &str) -> Eve
         total_length: 400,
         piece_length: 100,
         have: have.to_owned(),
-    }
+    }))
 }
 
 /// A run under way.

@@ -5,7 +5,7 @@ use std::io::BufReader;
 
 use bt_api::Instant;
 use bt_engine::Event;
-use bt_engine::event::Dir;
+use bt_engine::event::{Dir, Joined};
 use sha2::{Digest, Sha256};
 use tempfile::tempdir;
 
@@ -40,7 +40,7 @@ fn ring(observer: &mut dyn Observer) -> Instant {
         tell(
             1_234_567,
             node,
-            Event::Joined {
+            Event::Joined(Box::new(Joined {
                 addr: Some(address(node)),
                 class: Some(class.to_owned()),
                 up: Some(1000 + u64::from(node)),
@@ -48,7 +48,7 @@ fn ring(observer: &mut dyn Observer) -> Instant {
                 total_length: u64::from(PIECES) * 1000 - 1,
                 piece_length: 1000,
                 have: if node == 0 { format!("0-{}", PIECES - 1) } else { String::new() },
-            },
+            })),
         );
     }
     for node in 0..PEERS {

@@ -5,6 +5,7 @@ use bt_api::{InfoHash, Instant, PeerId, PieceIndex, PieceSet};
 use bt_engine::event::Joined;
 use bt_engine::settings::{ChokedRequest, Settings};
 use bt_engine::{Engine, EngineSetup, Event, Input};
+use bt_runtime::events::to_ranges;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,29 +119,6 @@ fn wait(wait: Wait, draws: &mut Generator) -> Duration {
     }
 }
 
-/// The pieces as the event log has them: `0-3,7`.
-fn ranges(pieces: &PieceSet) -> String {
-    let mut text = String::new();
-    let mut run: Option<(u32, u32)> = None;
-    let mut end = |run: &mut Option<(u32, u32)>| {
-        if let Some((first, last)) = run.take() {
-            let comma = if text.is_empty() { "" } else { "," };
-            text += &if first == last { format!("{comma}{first}") } else { format!("{comma}{first}-{last}") };
-        }
-    };
-    for PieceIndex(piece) in pieces.iter() {
-        match &mut run {
-            Some((_, last)) if *last + 1 == piece => *last = piece,
-            _ => {
-                end(&mut run);
-                run = Some((piece, piece));
-            }
-        }
-    }
-    end(&mut run);
-    text
-}
-
 impl Swarm<'_> {
     /// The next of a group arrives, and all that arrive with it.
     pub(super) fn arrive(&mut self, group: u32) {
@@ -174,7 +152,7 @@ impl Swarm<'_> {
             down,
             total_length: scenario.content.size,
             piece_length: scenario.content.piece,
-            have: ranges(&have),
+            have: to_ranges(&have),
         }));
         let fast = settings.upload.choked_request == ChokedRequest::Reject;
         let engine = Engine::new(EngineSetup {
@@ -282,23 +260,5 @@ impl Swarm<'_> {
         self.checks.ended(self.now, node, &mut engine);
         self.sharing.remove_link(up);
         self.sharing.remove_link(down);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_written_as_ranges() {
-        let of = |pieces: &[u32]| {
-            let mut set = PieceSet::new(10);
-            pieces.iter().for_each(|piece| _ = set.insert(PieceIndex(*piece)));
-            ranges(&set)
-        };
-        assert_eq!(of(&[]), "");
-        assert_eq!(of(&[0, 1, 2, 3, 7]), "0-3,7");
-        assert_eq!(of(&[9]), "9");
-        assert_eq!(ranges(&PieceSet::full(10)), "0-9");
     }
 }

@@ -1,0 +1,105 @@
+//! The report: one HTML page about a run, a comparison or a sweep, and its plots with their data.
+//!
+//! The page needs nothing but itself: no script, no network, no other file. It is the same whenever it is made of the
+//! same files. Plots are drawn here as SVG and styled by class names, so that the page can show them in light, dark
+//! and print, and a plot file in the colours of a paper.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`read`] | the files of runs and comparisons |
+//! | [`several`] | several runs averaged, with intervals |
+//! | [`figures`] | which plots there are |
+//! | [`chart`], [`intervals`], [`heat`] | the kinds of plots |
+//! | [`scale`], [`svg`], [`text`] | axes, shapes, texts and numbers |
+//! | [`metrics`] | what metrics are called and how they are counted |
+//! | [`facts`], [`tables`], [`page`] | what the page says, its tables, the whole of it |
+//! | [`restyle`] | data and scripts beside the plots |
+
+mod chart;
+mod facts;
+mod figures;
+mod heat;
+mod intervals;
+mod metrics;
+mod page;
+mod read;
+mod restyle;
+mod scale;
+mod several;
+mod svg;
+mod tables;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Why there is no report. Each names the file at fault in one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file isn't what it should be.
+    #[error("{}: {what}", file.display())]
+    Bad {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is nothing to report about.
+    #[error(
+        "{}: nothing to report: has neither manifest.json (of `bt-lab run`), compare.json (of `bt-lab compare`) nor \
+         folders with runs in them", dir.display()
+    )]
+    Nothing {
+        /// Where.
+        dir: PathBuf,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", file.display())]
+    Write {
+        /// Which.
+        file: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Writes `report.html` into `dir` from the files that runs have left there, and for each plot `plots/NAME.svg`, its
+/// data `NAME.csv` and a script for gnuplot `NAME.gp`, with one for matplotlib, `plot.py`, that draws any of them.
+/// Returns the page's path.
+///
+/// # Errors
+///
+/// Where a file is missing or wrong, or a file cannot be written.
+pub fn write(dir: &Path) -> Result<PathBuf, Error> {
+    let study = read::Study::read(dir)?;
+    let figures = figures::all(&study);
+    let plots = dir.join("plots");
+    fs::create_dir_all(&plots).map_err(|source| Error::Write { file: plots.clone(), source })?;
+    for figure in &figures {
+        let name = &figure.name;
+        let svg = figure.plot.draw().file(name, &figure.title, &figure.description());
+        save(&plots.join(format!("{name}.svg")), &svg)?;
+        save(&plots.join(format!("{name}.csv")), &figure.plot.csv())?;
+        save(&plots.join(format!("{name}.gp")), &restyle::gnuplot(name, &figure.title, &figure.plot))?;
+    }
+    save(&plots.join("plot.py"), restyle::MATPLOTLIB)?;
+    let page = dir.join("report.html");
+    save(&page, &page::page(&study, &figures))?;
+    Ok(page)
+}
+
+fn save(file: &Path, text: &str) -> Result<(), Error> {
+    fs::write(file, text).map_err(|source| Error::Write { file: file.to_owned(), source })
+}

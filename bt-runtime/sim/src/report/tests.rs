@@ -1,0 +1,155 @@
+use std::fs;
+use std::path::Path;
+
+use super::write;
+
+mod sample;
+
+/// The page of a folder, and that it is the same when it is made again.
+fn page(dir: &Path) -> String {
+    let page = fs::read_to_string(write(dir).unwrap()).unwrap();
+    assert_eq!(fs::read_to_string(write(dir).unwrap()).unwrap(), page, "the same files make the same page");
+    for forbidden in ["NaN", "inf\"", "<script", "<i>", "<& ", "http:", "https:", "@import", "url("] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    page
+}
+
+/// The plots of a page have files beside them, with data.
+fn plots(dir: &Path) -> Vec<String> {
+    let files =
+        fs::read_dir(dir.join("plots")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> =
+        files.filter_map(|name| name.strip_suffix(".svg").map(str::to_owned)).collect();
+    names.sort();
+    for name in &names {
+        let read = |end: &str| fs::read_to_string(dir.join("plots").join(format!("{name}.{end}"))).unwrap();
+        assert!(read("svg").starts_with("<svg class=\"plot\" xmlns=\"http://www.w3.org/2000/svg\""));
+        assert!(read("csv").lines().count() > 1 && read("gp").contains(&format!("plot '{name}.csv'")));
+    }
+    names
+}
+
+#[test]
+fn a_run_is_reported_with_all_its_plots() {
+    let dir = tempfile::tempdir().unwrap();
+    sample::run(dir.path(), 7, 1.0, true);
+    let page = page(dir.path());
+    let wanted = [
+        "availability",
+        "chokes",
+        "completion",
+        "download-utilization",
+        "entropy",
+        "normalized-upload",
+        "population",
+        "share-ratio",
+        "upload-utilization",
+    ];
+    assert_eq!(plots(dir.path()), wanted);
+    assert_eq!(page.matches("<figure").count(), wanted.len());
+    for text in [
+        "slow &lt;&amp; &quot;odd&quot;&gt; (8 of 68 unfinished)",
+        "192 of 200",
+        "<code>startup_delay</code>: no playhead in the log",
+        "lower bound 1310",
+        "a_metric_of_tomorrow",
+        "0000000000000007",
+        "bharambe-3 &lt;i&gt;",
+        "bt-sim 0.1.0",
+        "name = &quot;&lt;script&gt;&quot;",
+        "<code>network.delay=0</code>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn a_comparison_has_a_forest_plot_and_a_table_of_differences() {
+    let dir = tempfile::tempdir().unwrap();
+    sample::comparison(dir.path(), &[("mainline", 1.0), ("random", 1.13), ("prop-share", 1.001)], 1..=3);
+    let page = page(dir.path());
+    let plots = plots(dir.path());
+    for name in
+        ["differences", "completion", "completion-1", "means-completion-time", "chokes-3", "population"]
+    {
+        assert!(plots.iter().any(|plot| plot == name), "{name}: {plots:?}");
+    }
+    for text in [
+        "random is <b>13.0 % higher</b> than mainline (95 % interval 11.8 % to 14.2 %, paired over 3 seeds)",
+        "no difference shown between prop-share and mainline",
+        "p (Holm)",
+        "seeds 1..3",
+        "--profile mainline --profile random --profile prop-share --seeds 1..3 --out DIR",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn many_cells_are_rows_and_not_curves() {
+    let dir = tempfile::tempdir().unwrap();
+    for cell in 1..=12 {
+        sample::run(&dir.path().join(cell.to_string()), 1, 1.0 + f64::from(cell) / 50.0, false);
+    }
+    let page = page(dir.path());
+    assert_eq!(plots(dir.path()), ["means-completion-time", "means-upload-utilization"]);
+    let places: Vec<_> =
+        (1..=12).filter_map(|cell| page.find(&format!("<tr><th scope=\"row\">{cell}</th>"))).collect();
+    assert!(places.len() == 12 && places.is_sorted(), "cells by number: {places:?}");
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line_that_names_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let told = |wanted: &str| {
+        let message = write(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(wanted) && !message.contains('\n'), "{message}");
+    };
+    told("nothing to report");
+    sample::run(dir.path(), 1, 1.0, false);
+    for (file, text, wanted) in [
+        ("peers.csv", "peer,class\n1,a\n", "peers.csv: has no column `arrived_s`"),
+        (
+            "series.csv",
+            "t,scope,metric,value\n1,a,b,c\n",
+            "series.csv: line 2: `c` in column `value` is no number",
+        ),
+        ("choke_matrix.csv", "from,to,unchoked_s\na,b\n", "choke_matrix.csv: "),
+        ("summary.json", "{\"overall\": 1}", "summary.json: has no table `overall`"),
+        ("manifest.json", "{", "manifest.json: EOF"),
+    ] {
+        let good = fs::read_to_string(at(file)).unwrap();
+        fs::write(at(file), text).unwrap();
+        told(wanted);
+        fs::remove_file(at(file)).unwrap();
+        if file == "manifest.json" {
+            told("nothing to report")
+        } else {
+            told(&format!("{file}: No such file"))
+        }
+        fs::write(at(file), good).unwrap();
+    }
+    fs::write(at("compare.json"), "{\"metrics\": {\"a\": {}}}").unwrap();
+    told("compare.json: `metrics.a` has no list `rows`");
+}
+
+#[test]
+fn a_swarm_of_nobody_still_has_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    sample::run(dir.path(), 1, 1.0, false);
+    for (file, columns) in [
+        (
+            "peers.csv",
+            "peer,class,arrived_s,completed_s,left_s,uploaded_bytes,downloaded_bytes,wasted_bytes\n",
+        ),
+        ("series.csv", "t,scope,metric,value\n"),
+        ("choke_matrix.csv", "from,to,unchoked_s,bytes,share\n"),
+    ] {
+        fs::write(dir.path().join(file), columns).unwrap();
+    }
+    fs::write(dir.path().join("summary.json"), "{\"overall\": {}}").unwrap();
+    assert!(page(dir.path()).contains("0 of 0"));
+    assert!(plots(dir.path()).is_empty());
+}
