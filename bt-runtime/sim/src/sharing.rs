@@ -15,8 +15,9 @@
 //! links, whatever the size of the swarm. Should it ever take too long, all levels are computed from scratch
 //! (`filling`), so that there is a bound.
 //!
-//! Invariants: after [`Sharing::settle`] no link carries more than its capacity, but for rounding (some 1e-12 of
-//! it). Everything is a function of the calls so far: no clock, no chance, no order but that of the calls.
+//! Invariants: after [`Sharing::settle`] no link carries more than its capacity, but for rounding. Rates are right to
+//! a part in 10^9; where a flow has next to no weight beside the others of its link, to that part of the link.
+//! Everything is a function of the calls so far: no clock, no chance, no order but that of the calls.
 
 mod filling;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use std::collections::VecDeque;
 pub const CEILING: f64 = 1.25e10;
 
 /// Levels that differ by less than this part of themselves are the same: they differ by rounding only.
-const ROUNDING: f64 = 1e-13;
+const ROUNDING: f64 = 1e-14;
 
 /// A link of a peer. Numbers are dense and used again after [`Sharing::remove_link`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -55,8 +55,9 @@ impl Model {
         self.flows.iter().map(|flow| self.sharing.rate(flow.0)).collect()
     }
 
-    /// Compares every rate and load with the reference.
-    fn check(&self) {
+    /// Compares every rate and load with the reference. A flow whose weight is next to nothing beside the others of
+    /// its link gets what rounding leaves of theirs, so it may also be off by the part `slack` of the link.
+    fn check(&self, slack: f64) {
         let sharing = &self.sharing;
         let capacity = |link| sharing.capacity(link).unwrap_or(f64::INFINITY);
         let capacities: Vec<f64> = self.links.iter().map(|&link| capacity(link)).collect();
@@ -65,12 +66,13 @@ impl Model {
                 (up, down, f64::from(weight.max(1)), cap.map_or(CEILING, |cap| CEILING.min(cap as f64)))
             })
             .collect();
-        // What others leave of a large link is known to its last digits only, and so are all shares that hang on it.
-        let digits = 1e-11 * capacities.iter().copied().filter(|most| most.is_finite()).fold(0.0, f64::max);
         for ((rate, wanted), flow) in self.rates().into_iter().zip(reference(&capacities, &flows)).zip(&flows)
         {
-            let same = near(rate, wanted) || (rate - wanted).abs() <= digits;
-            assert!(same, "{flow:?} gets {rate}, not {wanted}");
+            let slack = slack * capacities[flow.0].min(capacities[flow.1]);
+            assert!(
+                near(rate, wanted) || (rate - wanted).abs() <= slack,
+                "{flow:?} gets {rate}, not {wanted}"
+            );
         }
         for &link in &self.links {
             assert!(sharing.load(link) <= capacity(link) * (1.0 + 1e-9), "{link:?} is over its capacity");
@@ -82,7 +84,7 @@ fn rates(capacities: &[Option<u64>], flows: &[(usize, usize, u32, Option<u64>)])
     let mut model = Model::new(capacities);
     flows.iter().for_each(|&(up, down, weight, cap)| model.start(up, down, weight, cap));
     model.sharing.settle();
-    model.check();
+    model.check(0.0);
     model.rates()
 }
 
@@ -169,9 +171,9 @@ fn bytes() -> impl Strategy<Value = u64> {
     ]
 }
 
-fn call(links: usize) -> impl Strategy<Value = Call> {
+fn call(links: usize, heaviest: u32) -> impl Strategy<Value = Call> {
     let cap = || prop::option::weighted(0.3, bytes());
-    let weight = || prop_oneof![2 => Just(1_u32), 1 => 1_u32..10, 1 => 1_u32..1000];
+    let weight = move || prop_oneof![1 => Just(1_u32), 1 => 1..heaviest];
     prop_oneof![
         4 => (0..links, 0..links, weight(), cap()).prop_map(|(a, b, weight, cap)| Call::Start(a, b, weight, cap)),
         3 => any::<prop::sample::Index>().prop_map(|i| Call::Stop(i.index(1 << 20))),
@@ -181,15 +183,18 @@ fn call(links: usize) -> impl Strategy<Value = Call> {
     ]
 }
 
-fn swarm(calls: usize) -> impl Strategy<Value = (Vec<Option<u64>>, Vec<Call>)> {
+fn swarm(calls: usize, heaviest: u32) -> impl Strategy<Value = (Vec<Option<u64>>, Vec<Call>)> {
     (2_usize..24).prop_flat_map(move |links| {
         let capacities = prop::collection::vec(prop::option::weighted(0.9, bytes()), links);
-        (capacities, prop::collection::vec(call(links), 1..calls))
+        (capacities, prop::collection::vec(call(links, heaviest), 1..calls))
     })
 }
 
+/// Heavier than this is for a test of its own.
+const HEAVY: u32 = 20;
+
 /// Makes the calls; after each settling all is as the reference has it, and every change was told.
-fn run(capacities: &[Option<u64>], calls: &[Call], steps: Option<usize>) {
+fn run(capacities: &[Option<u64>], calls: &[Call], steps: Option<usize>, slack: f64) {
     let mut model = Model::new(capacities);
     let mut told: Vec<(FlowId, f64)> = Vec::new();
     for call in calls.iter().chain([&Call::Settle]) {
@@ -222,7 +227,7 @@ fn run(capacities: &[Option<u64>], calls: &[Call], steps: Option<usize>) {
                     told.iter().all(|&(flow, rate)| model.sharing.rate(flow) == rate),
                     "every change was told"
                 );
-                model.check();
+                model.check(slack);
             }
             _ => {}
         }
@@ -233,17 +238,22 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
 
     #[test]
-    fn it_is_as_a_full_solve_says((capacities, calls) in swarm(400)) {
-        run(&capacities, &calls, None);
+    fn it_is_as_a_full_solve_says((capacities, calls) in swarm(400, HEAVY)) {
+        run(&capacities, &calls, None, 0.0);
     }
 
     #[test]
-    fn from_scratch_it_comes_out_the_same((capacities, calls) in swarm(100), steps in 0_usize..12) {
-        run(&capacities, &calls, Some(steps));
+    fn with_very_different_weights_it_is_within_rounding((capacities, calls) in swarm(200, 100_000)) {
+        run(&capacities, &calls, None, 1e-9);
     }
 
     #[test]
-    fn the_order_of_the_calls_is_of_no_account((capacities, calls) in swarm(150)) {
+    fn from_scratch_it_comes_out_the_same((capacities, calls) in swarm(100, HEAVY), steps in 0_usize..12) {
+        run(&capacities, &calls, Some(steps), 0.0);
+    }
+
+    #[test]
+    fn the_order_of_the_calls_is_of_no_account((capacities, calls) in swarm(150, HEAVY)) {
         let starts = |calls: &mut dyn Iterator<Item = &Call>| {
             let mut model = Model::new(&capacities);
             for call in calls {
