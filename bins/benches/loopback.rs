@@ -1,9 +1,9 @@
 //! Downloads and seeds 2 GiB over loopback, beside aria2 where it is installed, and checks 2 GiB on disk.
 //!
 //! `cargo bench -p bt-bins --bench loopback [-- MIB [PROFILE]]`. For each client: wall seconds, CPU seconds per
-//! GiB (user and system, of that process alone) and peak memory, each the median of three turns that the clients
-//! take one after the other. The other end is the same for both: `bt-run` with the profile `modern`. Linux only,
-//! since it reads `/proc`.
+//! GiB (of that process alone, and how many of them in the system) and peak memory, each the median of three turns
+//! that the clients take one after the other. The other end is the same for both: `bt-run` with the profile
+//! `modern`. Linux only, since it reads `/proc`.
 
 mod common;
 
@@ -149,11 +149,12 @@ impl Bench {
         let gib = self.length as f64 / f64::from(1 << 30);
         let mut ours = None;
         for (client, turns) in clients.iter().zip(&turns) {
-            let cpu = median(turns, |used| used.cpu) / gib;
+            let cpu = median(turns, Used::cpu) / gib;
             let ours = *ours.get_or_insert(cpu);
             println!(
-                "{what:<9} {client:<8} {:>7.2} s wall  {cpu:>6.2} CPU s/GiB  {:>7.1} MiB peak  (bt-run is {:.2} of it in CPU)",
+                "{what:<9} {client:<8} {:>7.2} s wall  {cpu:>6.2} CPU s/GiB ({:.2} in the system)  {:>7.1} MiB peak  (bt-run is {:.2} of it in CPU)",
                 median(turns, |used| used.wall),
+                median(turns, |used| used.system) / gib,
                 median(turns, |used| used.peak_kib as f64 / 1024.0),
                 ours / cpu,
             );
@@ -191,7 +192,7 @@ fn main() {
     let wall = began.elapsed().as_secs_f64();
     println!(
         "verify    bt-torrent {wall:.2} s wall  {:.1} of {cores} cores busy  {} MiB read",
-        used.cpu / wall,
+        used.cpu() / wall,
         used.read >> 20
     );
 
@@ -204,8 +205,8 @@ fn main() {
     assert!(status.is_ok_and(|status| status.success()), "the source is complete");
 
     let clients: &[&str] = if aria2 { &["bt-run", "aria2"] } else { &["bt-run"] };
-    // Pages that the system hands out for the first time cost several times as much as those that it has had
-    // before: without this, whoever goes first pays for all.
+    // Pages that the machine gets from its host cost fifteen times as much to fill as those that it has: without
+    // this, whoever goes first pays for all. It may give them back between turns: see ADR 6.
     bench.download("bt-run");
     bench.compare("download", clients, Bench::download);
     bench.compare("seed", clients, Bench::seed);

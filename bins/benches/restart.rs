@@ -71,7 +71,7 @@ impl Bench {
             "{what:<34} {:>7.2} s  {:>8.1} MiB read  {:>4.2} of {cores} cores busy  {:>6.1} MiB peak",
             median(&turns, |used| used.wall),
             median(&turns, |used| used.read as f64 / f64::from(1 << 20)),
-            median(&turns, |used| used.cpu / used.wall),
+            median(&turns, |used| used.cpu() / used.wall),
             median(&turns, |used| used.peak_kib as f64 / 1024.0),
         );
     }

@@ -17,12 +17,21 @@ const SAMPLE: Duration = Duration::from_millis(20);
 pub struct Used {
     /// Seconds since it started.
     pub wall: f64,
-    /// Seconds of all cores, of the user and the system.
-    pub cpu: f64,
+    /// Seconds of all cores in the program itself.
+    pub user: f64,
+    /// Seconds of all cores in the system on its behalf: they depend on the state of the machine (ADR 6).
+    pub system: f64,
     /// The most memory that it had at a time.
     pub peak_kib: u64,
     /// Bytes that it asked the system to read.
     pub read: u64,
+}
+
+impl Used {
+    /// Seconds of all cores.
+    pub fn cpu(&self) -> f64 {
+        self.user + self.system
+    }
 }
 
 /// A process that ends with this value, and what it used so far.
@@ -53,14 +62,14 @@ impl Process {
         let Some((_, fields)) = stat.rsplit_once(')') else { return };
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-        let cpu = (ticks(11) + ticks(12)) / 100.0;
+        let (user, system) = (ticks(11) / 100.0, ticks(12) / 100.0);
         let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|line| line.split_whitespace().next()?.parse().ok());
         let io = fs::read_to_string(folder.join("io")).unwrap_or_default();
         let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok());
         if let (Some(peak_kib), Some(read)) = (peak, read) {
-            self.used = Used { wall: self.began.elapsed().as_secs_f64(), cpu, peak_kib, read };
+            self.used = Used { wall: self.began.elapsed().as_secs_f64(), user, system, peak_kib, read };
         }
     }
 
