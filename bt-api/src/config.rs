@@ -39,6 +39,14 @@ impl<T: Copy> Limit<T> {
             Self::At(value) => Some(value),
         }
     }
+
+    /// The limit changed by `change`, if there is one.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Limit<U> {
+        match self {
+            Self::Unlimited => Limit::Unlimited,
+            Self::At(value) => Limit::At(change(value)),
+        }
+    }
 }
 
 impl Duration {

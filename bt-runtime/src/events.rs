@@ -159,7 +159,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    use bt_engine::event::Dir;
+    use bt_engine::event::{Answered, Dir, Joined};
     use serde_json::Value;
 
     use super::*;
@@ -251,7 +251,7 @@ mod tests {
         let addr: SocketAddr = "192.0.2.1:6881".parse().unwrap();
         let text = String::new;
         vec![
-            Event::Joined {
+            Event::Joined(Box::new(Joined {
                 addr: Some(addr),
                 class: Some(text()),
                 up: Some(1),
@@ -259,7 +259,7 @@ mod tests {
                 total_length: 5,
                 piece_length: 2,
                 have: text(),
-            },
+            })),
             Event::Left {},
             Event::Dial { peer, addr },
             Event::PeerConnected { peer, addr, incoming: true },
@@ -280,13 +280,13 @@ mod tests {
             Event::BadData { peer, addr, piece, banned: true },
             Event::Endgame { missing: 3 },
             Event::Announce { target: text(), event: Some("started".into()), left: 5 },
-            Event::AnnounceReply {
+            Event::AnnounceReply(Box::new(Answered {
                 target: text(),
                 peers: 9,
                 interval: Some(1800),
                 error: Some(text()),
                 warning: Some(text()),
-            },
+            })),
             Event::StorageError { piece: Some(piece), kind: text(), message: text() },
             Event::Rate { peer: Some(peer), down: 1, up: 2, downloaded: 3, uploaded: 4 },
             Event::Complete { downloaded: 3, uploaded: 4 },

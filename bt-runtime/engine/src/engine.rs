@@ -23,7 +23,7 @@ use std::sync::Arc;
 use bt_api::rng::Generator;
 use bt_api::{
     BlockRef, ChokePolicy, InfoHash, Instant, OwnFacts, PeerEvent, PeerFacts, PeerId, PeerKey, PiecePolicy,
-    PieceSet, PieceView, Pieces, RequestQueue, SwarmView, rng,
+    PieceSet, PieceView, Pieces, RequestQueue, Share, SwarmView, rng,
 };
 
 use crate::event::Event;
@@ -92,7 +92,9 @@ pub struct Engine {
     outputs: VecDeque<Output>,
 
     own: OwnFacts,
-    /// What policies see of each connected peer, by key; `connections`, `due` and `queues` run parallel to it.
+    /// The connected peers, sorted; `facts`, `connections`, `due` and `queues` run parallel to it.
+    keys: Vec<PeerKey>,
+    /// What policies see of each.
     facts: Vec<PeerFacts>,
     connections: Vec<Connection>,
     due: Vec<Due>,
@@ -162,6 +164,7 @@ impl Engine {
             log: setup.log,
             phase: Phase::New,
             outputs: VecDeque::new(),
+            keys: Vec::new(),
             facts: Vec::new(),
             connections: Vec::new(),
             due: Vec::new(),
@@ -304,6 +307,11 @@ impl Engine {
         PieceView::new(&self.pieces, self.swarm(), self.endgame)
     }
 
+    /// How the choke policy rations the upload to `peer`.
+    pub fn share(&self, peer: PeerKey) -> Share {
+        self.at(peer).map_or(Share::Equal, |at| self.connections[at].share)
+    }
+
     /// How many answers of policies were wrong and left out, since the start.
     pub fn policy_violations(&self) -> u64 {
         self.choke.violations + self.picker.violations
@@ -389,7 +397,7 @@ impl Engine {
     // What the parts share.
 
     fn at(&self, peer: PeerKey) -> Option<usize> {
-        self.facts.binary_search_by_key(&peer, |facts| facts.key).ok()
+        self.keys.binary_search(&peer).ok()
     }
 
     fn send(&mut self, at: usize, message: Message) {

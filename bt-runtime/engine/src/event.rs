@@ -19,23 +19,48 @@ pub enum Dir {
     From,
 }
 
-/// What happened. `peer` is the number of a connection; lengths are bytes, rates bytes per second.
+/// A client that takes part from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Where it listens.
+    pub addr: Option<SocketAddr>,
+    /// Its group in a scenario.
+    pub class: Option<String>,
+    /// Its uplink, or its limit on upload, in bytes per second.
+    pub up: Option<u64>,
+    /// The same for download.
+    pub down: Option<u64>,
+    /// The torrent's length in bytes.
+    pub total_length: u64,
+    /// The length of every piece but the last, in bytes.
+    pub piece_length: u32,
+    /// The pieces that it begins with, as ranges: `0-3,7`.
+    pub have: String,
+}
+
+/// What a tracker or source answered, or why it could not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Who was asked.
+    pub target: String,
+    /// How many peers it named.
+    pub peers: usize,
+    /// Seconds that it wants between announces.
+    pub interval: Option<u64>,
+    /// Why it could not answer.
+    pub error: Option<String>,
+    /// What it says besides.
+    pub warning: Option<String>,
+}
+
+/// What happened; made in millions, so what is large and rare is boxed. `peer` is the number of a connection; lengths are bytes, rates bytes per second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ev", rename_all = "snake_case")]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are those of the event log's schema, documented there")]
 pub enum Event {
-    /// A client takes part from now on. `class` is its group in a scenario; `up` and `down` are its links or limits;
-    /// `have` is the pieces that it begins with, as ranges: `0-3,7`.
-    Joined {
-        addr: Option<SocketAddr>,
-        class: Option<String>,
-        up: Option<u64>,
-        down: Option<u64>,
-        total_length: u64,
-        piece_length: u32,
-        have: String,
-    },
+    /// A client takes part from now on.
+    Joined(Box<Joined>),
     /// It no longer does.
     Left {},
     /// We began to connect to a peer.
@@ -77,13 +102,7 @@ pub enum Event {
     /// A tracker or source is asked.
     Announce { target: String, event: Option<Cow<'static, str>>, left: u64 },
     /// It answered, or could not.
-    AnnounceReply {
-        target: String,
-        peers: usize,
-        interval: Option<u64>,
-        error: Option<String>,
-        warning: Option<String>,
-    },
+    AnnounceReply(Box<Answered>),
     /// The store failed.
     StorageError { piece: Option<u32>, kind: String, message: String },
     /// Rates and totals, from time to time; without `peer` those of the torrent.

@@ -92,7 +92,7 @@ pub enum Input {
         /// The announce's tag.
         tag: u64,
         /// What the tracker said.
-        result: Result<AnnounceReply, TrackerError>,
+        result: Result<Box<AnnounceReply>, TrackerError>,
     },
     /// Peers from elsewhere than an announce: the user, or a source that spoke up by itself.
     Peers {
@@ -190,7 +190,7 @@ pub enum Output {
         /// Whom to ask.
         target: Target,
         /// What to say.
-        announce: Announce,
+        announce: Box<Announce>,
     },
     /// An entry for the event log.
     Event(Event),

@@ -8,14 +8,16 @@
 //! | [`swarm`] | the simulation itself: engines, messages, transfers, arrivals and departures in one order of events |
 //! | [`sharing`] | who gets how much of which access link: max-min fair shares |
 //! | [`chance`] | random draws that are the same on every machine |
+//! | [`stats`] | statistics of runs: intervals, differences, distributions |
 
 pub mod chance;
 mod fields;
 pub mod grid;
 pub mod scenario;
 pub mod sharing;
+pub mod stats;
 pub mod swarm;
 
 pub use grid::Grid;
 pub use scenario::Scenario;
-pub use swarm::{Ended, Observer};
+pub use swarm::{Broken, Ended, Observer, Outcome, simulate};

@@ -348,7 +348,9 @@ impl Running {
                 }
                 self.fail(self.panicked(&message));
             }
-            Note::Announced(tag, result) => engine.handle(now, Input::Announced { tag, result }),
+            Note::Announced(tag, result) => {
+                engine.handle(now, Input::Announced { tag, result: result.map(Box::new) })
+            }
             Note::Peers(source, peers) => engine.handle(now, Input::Peers { source, peers }),
             // Who asked may be gone.
             Note::ListPeers(answer) => drop(answer.send(engine.peers(now))),

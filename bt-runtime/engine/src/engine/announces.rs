@@ -18,7 +18,7 @@ use bt_api::{
 };
 
 use super::Engine;
-use crate::event::Event;
+use crate::event::{Answered, Event};
 use crate::io::{Output, Target};
 use crate::settings::{AnnounceSettings, Backoff, Failover, PeerOrder, Settings};
 
@@ -202,7 +202,7 @@ impl Engine {
             event: announce.event.map(|event| event.as_str().into()),
             left: announce.left,
         });
-        self.outputs.push_back(Output::Announce { tag, target, announce });
+        self.outputs.push_back(Output::Announce { tag, target, announce: Box::new(announce) });
     }
 
     fn what_to_say(&self, url: Option<&str>, event: Option<AnnounceEvent>) -> Announce {
@@ -242,7 +242,7 @@ impl Engine {
         self.ask(tag, Target::Source(at), name, announce);
     }
 
-    pub(super) fn announced(&mut self, tag: u64, result: Result<AnnounceReply, TrackerError>) {
+    pub(super) fn announced(&mut self, tag: u64, result: Result<Box<AnnounceReply>, TrackerError>) {
         if let Some(at) = self.announcer.sources.iter().position(|source| source.asked == Some(tag)) {
             return self.source_answered(at, result);
         }
@@ -257,7 +257,7 @@ impl Engine {
                 if let Some(place) = tier.iter().position(|url| *url == under_way.url) {
                     tier[..=place].rotate_right(1);
                 }
-                self.answered(under_way.url, reply);
+                self.answered(under_way.url, *reply);
             }
             Err(error) => {
                 if self.deserves_another_try(&under_way.url) || !self.try_next_tracker(&under_way) {
@@ -267,22 +267,19 @@ impl Engine {
         }
     }
 
-    fn log_reply(&mut self, target: String, result: &Result<AnnounceReply, TrackerError>) {
-        self.event(|_| match result {
-            Ok(reply) => Event::AnnounceReply {
+    fn log_reply(&mut self, target: String, result: &Result<Box<AnnounceReply>, TrackerError>) {
+        self.event(|_| {
+            let (reply, error) = match result {
+                Ok(reply) => (Some(reply), None),
+                Err(error) => (None, Some(error.message.clone())),
+            };
+            Event::AnnounceReply(Box::new(Answered {
                 target,
-                peers: reply.peers.len(),
-                interval: reply.interval.map(|interval| interval.as_secs()),
-                error: None,
-                warning: reply.warning.clone(),
-            },
-            Err(error) => Event::AnnounceReply {
-                target,
-                peers: 0,
-                interval: None,
-                error: Some(error.message.clone()),
-                warning: None,
-            },
+                peers: reply.map_or(0, |reply| reply.peers.len()),
+                interval: reply.and_then(|reply| reply.interval).map(|interval| interval.as_secs()),
+                error,
+                warning: reply.and_then(|reply| reply.warning.clone()),
+            }))
         });
     }
 
@@ -373,7 +370,7 @@ impl Engine {
         announcer.retry = self.now + pause;
     }
 
-    fn source_answered(&mut self, at: usize, result: Result<AnnounceReply, TrackerError>) {
+    fn source_answered(&mut self, at: usize, result: Result<Box<AnnounceReply>, TrackerError>) {
         let name = self.announcer.sources[at].name.clone();
         self.log_reply(name, &result);
         let source = &mut self.announcer.sources[at];
@@ -392,13 +389,7 @@ impl Engine {
     /// Peers that nobody asked for: of the user, or of a source that spoke up.
     pub(super) fn told_of(&mut self, source: String, peers: Vec<PeerAddress>) {
         let reply = AnnounceReply { peers, ..AnnounceReply::default() };
-        self.event(|_| Event::AnnounceReply {
-            target: source,
-            peers: reply.peers.len(),
-            interval: None,
-            error: None,
-            warning: None,
-        });
+        self.log_reply(source, &Ok(Box::new(reply.clone())));
         reply.peers.into_iter().for_each(|peer| self.meet(peer));
     }
 

@@ -273,7 +273,8 @@ impl Engine {
         if self.peers.seen.len() < MAX_SEEN {
             self.peers.seen.insert(id);
         }
-        let at = self.facts.partition_point(|facts| facts.key < peer);
+        let at = self.keys.partition_point(|&key| key < peer);
+        self.keys.insert(at, peer);
         let facts = PeerFacts::new(peer, pending.address, pending.incoming, self.now, self.pieces.count());
         self.facts.insert(at, facts);
         let rate = &self.settings.rate;
@@ -454,6 +455,7 @@ impl Engine {
 
     /// DL-12, CN-2.
     fn forget_peer(&mut self, at: usize, reason: &CloseReason) {
+        self.keys.remove(at);
         let mut facts = self.facts.remove(at);
         let connection = self.connections.remove(at);
         self.due.remove(at);
@@ -509,6 +511,7 @@ impl Engine {
             self.log_closed(peer, &CloseReason::Stopping);
             self.outputs.push_back(Output::Close { peer, reason: CloseReason::Stopping });
         }
+        self.keys.clear();
         self.facts.clear();
         self.connections.clear();
         self.due.clear();

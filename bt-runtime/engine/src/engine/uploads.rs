@@ -41,6 +41,8 @@ pub(super) struct Uplink {
     next_allowed: Instant,
     /// Whether nobody waited when blocks were last handed out.
     idle: bool,
+    /// Whether somebody may wait whose socket takes a block: else there is nothing to look through.
+    awaited: bool,
 }
 
 /// Credit that the `bucket` limiter lets build up while nothing is sent.
@@ -62,6 +64,7 @@ impl Uplink {
             held: false,
             next_allowed: Instant::NEVER,
             idle: true,
+            awaited: false,
         }
     }
 
@@ -163,6 +166,7 @@ impl Engine {
             self.level(at);
         }
         self.queues[at].requests.push_back(block);
+        self.uplink.awaited = true;
         self.facts[at].queued += 1;
         let peer = self.facts[at].key;
         self.event(|_| Event::Request {
@@ -220,10 +224,10 @@ impl Engine {
     /// Hands out blocks while the uplink has room and somebody waits.
     pub(super) fn serve(&mut self) {
         self.look_at_caps();
-        while self.uplink.closed_until <= self.now {
+        while self.uplink.awaited && self.uplink.closed_until <= self.now {
             let waiting = Waiting::new(&self.queues);
             if waiting.iter().next().is_none() {
-                self.uplink.idle = true;
+                self.uplink.awaited = false;
                 break;
             }
             let swarm = SwarmView::new(&self.own, &self.facts);
@@ -247,8 +251,10 @@ impl Engine {
                 self.hand_out(at, place);
             }
         }
+        let closed = self.uplink.closed_until > self.now;
+        self.uplink.idle |= !self.uplink.awaited && !closed;
         self.uplink.held =
-            self.uplink.closed_until > self.now && Waiting::new(&self.queues).iter().next().is_some();
+            self.uplink.awaited && closed && Waiting::new(&self.queues).iter().next().is_some();
     }
 
     fn waiting_at(&self, peer: PeerKey) -> Option<usize> {
@@ -346,7 +352,9 @@ impl Engine {
         if capped {
             self.uplink.next_allowed = self.uplink.next_allowed.min(connection.next_allowed);
         }
-        self.queues[at].ready = !capped && connection.in_flight < self.settings.upload.in_flight;
+        let ready = !capped && connection.in_flight < self.settings.upload.in_flight;
+        self.queues[at].ready = ready;
+        self.uplink.awaited |= ready && !self.queues[at].requests.is_empty();
     }
 
     /// Lets go of peers whose cap held them back until now.

@@ -213,11 +213,11 @@ fn the_reason_of_each_unchoke_is_in_the_events() {
     });
     let mut network = one_seed(4, choke, 1 << 20, 3);
     assert!(network.run(HOUR, |network| network.nodes.iter().all(|node| node.engine.have().is_full())));
-    let reasons: BTreeMap<u32, &str> = network.nodes[0]
+    let reasons: BTreeMap<u32, String> = network.nodes[0]
         .events
         .iter()
         .filter_map(|(_, event)| match event {
-            Event::Unchoke { peer, reason: Some(reason), .. } => Some((*peer, *reason)),
+            Event::Unchoke { peer, reason: Some(reason), .. } => Some((*peer, reason.to_string())),
             _ => None,
         })
         .collect();

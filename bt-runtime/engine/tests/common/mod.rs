@@ -389,7 +389,10 @@ impl Network {
                 let peers =
                     peers.map(|(_, other)| PeerAddress { address: other.address, id: None }).collect();
                 let reply = AnnounceReply { peers, ..AnnounceReply::default() };
-                self.push(later, Happening::Input(node, Input::Announced { tag, result: Ok(reply) }));
+                self.push(
+                    later,
+                    Happening::Input(node, Input::Announced { tag, result: Ok(Box::new(reply)) }),
+                );
             }
             Output::Event(event) => {
                 let now = self.now;

@@ -28,7 +28,7 @@ pub(crate) fn announces(outputs: &[Output]) -> Vec<(u64, Announce)> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Announce { tag, announce, .. } => Some((*tag, announce.clone())),
+            Output::Announce { tag, announce, .. } => Some((*tag, Announce::clone(announce))),
             _ => None,
         })
         .collect()
@@ -61,7 +61,7 @@ pub(crate) fn dial(solo: &mut Solo, from: u8, count: u8) {
 }
 
 fn answer(solo: &mut Solo, tag: u64, reply: AnnounceReply) -> Vec<Output> {
-    solo.feed(Input::Announced { tag, result: Ok(reply) })
+    solo.feed(Input::Announced { tag, result: Ok(Box::new(reply)) })
 }
 
 fn answer_first(solo: &mut Solo, reply: AnnounceReply) -> Vec<Output> {
@@ -189,7 +189,7 @@ fn case_94_a_refusal_is_said_and_changes_nothing_and_a_warning_is_said_and_the_r
     let out = solo.feed(Input::Announced { tag, result: Err(refusal) });
     assert!(out.iter().any(|output| matches!(
         output,
-        Output::Event(Event::AnnounceReply { error: Some(error), .. }) if error == "not your tracker"
+        Output::Event(Event::AnnounceReply(answer)) if answer.error.as_deref() == Some("not your tracker")
     )));
     assert_eq!(solo.engine.status(solo.now).tracker_trouble.as_deref(), Some("not your tracker"));
     // The interval is what it was, and the next check comes as usual.

@@ -142,7 +142,7 @@ fn case_18_after_a_stop_nothing_else_is_looked_at() {
         _ => None,
     });
     if let Some(tag) = tag {
-        solo.feed(Input::Announced { tag, result: Ok(AnnounceReply::default()) });
+        solo.feed(Input::Announced { tag, result: Ok(Box::default()) });
     }
     assert_eq!(solo.engine.next_wakeup(), None);
 }

@@ -89,7 +89,10 @@ fn case_12_a_refused_connect_is_one_loss() {
     assert_eq!(solo.engine.status(solo.now).dialing, 1);
     let refused = || Input::Closed { peer, reason: CloseReason::Connect("refused".to_owned()) };
     let out = solo.feed(refused());
-    assert!(matches!(out[..], [Output::Event(Event::PeerClosed { reason: "connect", .. })]), "{out:?}");
+    assert!(
+        matches!(&out[..], [Output::Event(Event::PeerClosed { reason, .. })] if reason == "connect"),
+        "{out:?}"
+    );
     assert_eq!(solo.engine.status(solo.now).dialing, 0);
     assert!(solo.feed(refused()).is_empty());
 }

@@ -58,7 +58,7 @@ fn day(settings: AnnounceSettings, peers: u8, tracker: impl Fn(usize, f64) -> (f
         let (at, input) = match answer {
             Some(answer) => {
                 let ((at, tag), result) = answer.remove_entry();
-                (at, Input::Announced { tag, result })
+                (at, Input::Announced { tag, result: result.map(Box::new) })
             }
             None => (wakeup, Input::Wakeup),
         };

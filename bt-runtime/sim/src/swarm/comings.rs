@@ -1,0 +1,305 @@
+//! Arrivals and departures.
+
+use bt_api::rng::{self, Generator};
+use bt_api::{InfoHash, Instant, PeerId, PieceIndex, PieceSet};
+use bt_engine::event::Joined;
+use bt_engine::settings::{ChokedRequest, Settings};
+use bt_engine::{Engine, EngineSetup, Event, Input};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::agenda::{Agenda, Class};
+use super::node::Node;
+use super::{PORT, Swarm, address_of};
+use crate::chance;
+use crate::scenario::{Arrivals, Granularity, Group, Have, Leaves, Scenario, Wait};
+
+/// The tracker's URL; there is one, and nobody else answers.
+const TRACKER: &str = "http://tracker/announce";
+
+/// Why a peer leaves, as the agenda has it.
+const LEAVES: u64 = 0;
+const ABANDONS: u64 = 1;
+
+/// Who is still to arrive, and who is not done.
+pub(super) struct Comings {
+    /// By group.
+    groups: Vec<Coming>,
+    /// Those who are here and lack something.
+    unfinished: u32,
+    /// Those who have everything, or left.
+    finished: u32,
+}
+
+/// The arrivals of a group.
+struct Coming {
+    settings: Arc<Settings>,
+    draws: Generator,
+    /// How many came.
+    came: u32,
+    /// How many will have come at the end; `None` when there is no end.
+    all: Option<u32>,
+}
+
+impl Comings {
+    pub(super) fn new(scenario: &Scenario, seed: u64, agenda: &mut Agenda) -> Self {
+        let groups = scenario.groups.iter().enumerate().map(|(place, group)| {
+            let all = match &group.arrives {
+                Arrivals::Trace(times) => {
+                    Some(group.count.map_or(times.len() as u32, |count| count.min(times.len() as u32)))
+                }
+                _ => group.count,
+            };
+            let mut coming = Coming {
+                settings: Arc::new(settings_of(scenario, group)),
+                draws: rng::stream(seed, place as u64, "arrivals"),
+                came: 0,
+                all,
+            };
+            if let Some(at) = coming.next(&group.arrives, Instant::ZERO) {
+                agenda.put(at, Class::Arrival, place as u32, 0);
+            }
+            coming
+        });
+        Self { groups: groups.collect(), unfinished: 0, finished: 0 }
+    }
+
+    /// Whether everyone came, and nobody lacks anything.
+    pub(super) fn all_done(&self) -> bool {
+        self.unfinished == 0 && self.groups.iter().all(|coming| coming.all == Some(coming.came))
+    }
+
+    /// How many of those who ever come are done, from 0 to 1; 0 where arrivals have no end.
+    pub(super) fn part_done(&self) -> f64 {
+        let all: Option<u32> = self.groups.iter().map(|coming| coming.all).sum();
+        all.map_or(0.0, |all| f64::from(self.finished) / f64::from(all.max(1)))
+    }
+}
+
+impl Coming {
+    /// When the next one arrives, if one does; the last one did at `before`.
+    fn next(&mut self, arrives: &Arrivals, before: Instant) -> Option<Instant> {
+        if self.all == Some(self.came) {
+            return None;
+        }
+        Some(match arrives {
+            Arrivals::At(time) => Instant::ZERO + *time,
+            Arrivals::Rate(rate) => Instant::from_nanos((f64::from(self.came) / rate * 1e9) as u64),
+            Arrivals::Poisson(rate) => {
+                let mean = Duration::from_nanos((1e9 / rate) as u64);
+                before + chance::exponential(&mut self.draws, mean)
+            }
+            Arrivals::Trace(times) => Instant::ZERO + times[self.came as usize],
+        })
+    }
+}
+
+/// The profile's settings, as the scenario has them run.
+fn settings_of(scenario: &Scenario, group: &Group) -> Settings {
+    let mut settings = Settings::clone(&group.profile.settings);
+    if scenario.network.granularity == Granularity::Piece {
+        let piece = u64::from(scenario.content.piece);
+        let requests = &mut settings.requests;
+        // As many bytes under way as before, and never nothing between one piece and the next.
+        let pieces = |blocks: u32| (u64::from(blocks) * requests.block_size.0).div_ceil(piece).max(2) as u32;
+        let backlog = pieces(requests.backlog);
+        let (knee, most) = (requests.backlog_knee.map(pieces), requests.max_backlog.map(pieces));
+        (requests.backlog, requests.backlog_knee, requests.max_backlog) = (backlog, knee, most);
+        requests.block_size.0 = piece;
+        settings.upload.max_request_length.0 = piece;
+    }
+    settings
+}
+
+fn wait(wait: Wait, draws: &mut Generator) -> Duration {
+    match wait {
+        Wait::After(time) => time,
+        Wait::Exponential(mean) => chance::exponential(draws, mean),
+    }
+}
+
+/// The pieces as the event log has them: `0-3,7`.
+fn ranges(pieces: &PieceSet) -> String {
+    let mut text = String::new();
+    let mut run: Option<(u32, u32)> = None;
+    let mut end = |run: &mut Option<(u32, u32)>| {
+        if let Some((first, last)) = run.take() {
+            let comma = if text.is_empty() { "" } else { "," };
+            text += &if first == last { format!("{comma}{first}") } else { format!("{comma}{first}-{last}") };
+        }
+    };
+    for PieceIndex(piece) in pieces.iter() {
+        match &mut run {
+            Some((_, last)) if *last + 1 == piece => *last = piece,
+            _ => {
+                end(&mut run);
+                run = Some((piece, piece));
+            }
+        }
+    }
+    end(&mut run);
+    text
+}
+
+impl Swarm<'_> {
+    /// The next of a group arrives, and all that arrive with it.
+    pub(super) fn arrive(&mut self, group: u32) {
+        let (place, arrives) = (group as usize, &self.scenario.groups[group as usize].arrives);
+        loop {
+            self.comings.groups[place].came += 1;
+            self.join(place);
+            match self.comings.groups[place].next(arrives, self.now) {
+                Some(at) if at <= self.now => {}
+                Some(at) => return self.agenda.put(at, Class::Arrival, group, 0),
+                None => return,
+            }
+        }
+    }
+
+    fn join(&mut self, place: usize) {
+        let (scenario, number) = (self.scenario, self.nodes.len() as u32);
+        let group = &scenario.groups[place];
+        let stream = |name| rng::stream(self.seed, u64::from(number), name);
+        let have = self.held_by(group, &mut stream("have"));
+        let settings = self.comings.groups[place].settings.clone();
+        let mut id = [b'-'; 20];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let (id, address) = (PeerId(id), address_of(number));
+        let at_most = |link: Option<u64>, limit: Option<u64>| link.into_iter().chain(limit).min();
+        let down = at_most(group.down, settings.net.download_limit.get().map(|rate| rate.0));
+        let joined = Event::Joined(Box::new(Joined {
+            addr: Some(address),
+            class: Some(group.name.clone()),
+            up: group.up,
+            down,
+            total_length: scenario.content.size,
+            piece_length: scenario.content.piece,
+            have: ranges(&have),
+        }));
+        let fast = settings.upload.choked_request == ChokedRequest::Reject;
+        let engine = Engine::new(EngineSetup {
+            settings,
+            info_hash: InfoHash([1; 20]),
+            peer_id: id,
+            port: PORT,
+            total_length: scenario.content.size,
+            piece_length: scenario.content.piece,
+            have,
+            partial: Vec::new(),
+            trackers: vec![vec![TRACKER.to_owned()]],
+            sources: Vec::new(),
+            choke: group.profile.choke(),
+            piece: group.profile.piece(),
+            seed: self.seed,
+            node: u64::from(number),
+            log: true,
+        });
+        let links = [self.sharing.add_link(group.up), self.sharing.add_link(down)];
+        let mut departs = stream("departure");
+        let mut node = Node::new(place, engine, id, fast, links, stream("tracker"));
+        self.checks.arrived(self.now, group, down, &node);
+        let complete = node.complete;
+        if let Some(engine) = &mut node.engine {
+            engine.start(self.now);
+        }
+        self.nodes.push(node);
+        self.observe(number, &joined);
+        if complete {
+            self.comings.finished += 1;
+            if let Leaves::Later(time) = group.leaves {
+                let at = self.now + wait(time, &mut departs);
+                self.agenda.put(at, Class::Departure, number, LEAVES);
+            }
+        } else {
+            self.comings.unfinished += 1;
+            if let Some(time) = group.abandons {
+                let at = self.now + wait(time, &mut departs);
+                self.agenda.put(at, Class::Departure, number, ABANDONS);
+            }
+        }
+        self.carry_out(number);
+    }
+
+    /// What a peer of `group` holds on arrival.
+    fn held_by(&self, group: &Group, draws: &mut Generator) -> PieceSet {
+        let pieces = self.scenario.content.pieces();
+        let mut have = if group.complete { PieceSet::full(pieces) } else { PieceSet::new(pieces) };
+        match &group.have {
+            _ if group.complete => {}
+            Have::Fraction(_) => {
+                let count = group.have.count(pieces);
+                let drawn = chance::sample(draws, count.min(pieces), pieces);
+                drawn.into_iter().for_each(|piece| _ = have.insert(PieceIndex(piece)));
+            }
+            Have::Missing(missing) => {
+                have = PieceSet::full(pieces);
+                missing.iter().for_each(|piece| _ = have.remove(PieceIndex(*piece)));
+            }
+        }
+        have
+    }
+
+    /// `node` has everything now.
+    pub(super) fn completed(&mut self, node: u32) {
+        if std::mem::replace(&mut self.nodes[node as usize].complete, true) {
+            return;
+        }
+        self.comings.unfinished -= 1;
+        self.comings.finished += 1;
+        self.checks.completed(self.now, node);
+        let leaves = self.scenario.groups[self.nodes[node as usize].group].leaves;
+        let at = match leaves {
+            Leaves::Never => return,
+            Leaves::OnComplete => self.now,
+            Leaves::Later(time) => {
+                self.now + wait(time, &mut rng::stream(self.seed, u64::from(node), "seeding"))
+            }
+        };
+        self.agenda.put(at, Class::Departure, node, LEAVES);
+    }
+
+    /// `node` leaves, unless it was to give up and is done meanwhile.
+    pub(super) fn depart(&mut self, node: u32, why: u64) {
+        let leaver = &mut self.nodes[node as usize];
+        if !leaver.present || (why == ABANDONS && leaver.complete) {
+            return;
+        }
+        leaver.present = false;
+        if !leaver.complete {
+            self.comings.unfinished -= 1;
+            self.comings.finished += 1;
+        }
+        self.checks.left(node);
+        self.feed(node, Input::Stop);
+        self.observe(node, &Event::Left {});
+    }
+
+    /// The engine of `node` has told the tracker, and is done.
+    pub(super) fn stopped(&mut self, node: u32) {
+        let stopped = &mut self.nodes[node as usize];
+        let Some(mut engine) = stopped.engine.take() else { return };
+        stopped.forget();
+        let (up, down) = (stopped.up, stopped.down);
+        self.checks.ended(self.now, node, &mut engine);
+        self.sharing.remove_link(up);
+        self.sharing.remove_link(down);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_written_as_ranges() {
+        let of = |pieces: &[u32]| {
+            let mut set = PieceSet::new(10);
+            pieces.iter().for_each(|piece| _ = set.insert(PieceIndex(*piece)));
+            ranges(&set)
+        };
+        assert_eq!(of(&[]), "");
+        assert_eq!(of(&[0, 1, 2, 3, 7]), "0-3,7");
+        assert_eq!(of(&[9]), "9");
+        assert_eq!(ranges(&PieceSet::full(10)), "0-9");
+    }
+}
