@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bt_api::Instant;
 use bt_api::plugin::shipped;
 use bt_bins as _;
-use bt_sim::scenario::{Arrivals, Leaves};
-use bt_sim::{Grid, Scenario};
+use bt_engine::Event;
+use bt_sim::scenario::{Arrivals, Group, Leaves};
+use bt_sim::{Ended, Grid, Observer, Scenario, simulate};
 
 /// A small scenario; tests count on its lines.
 const BASE: &str = r#"name = "small"
@@ -76,6 +78,26 @@ fn every_shipped_scenario_loads_says_its_source_and_can_be_repeated() {
         assert_eq!(format!("{again:?}"), format!("{scenario:?}"));
         let open = scenario.groups.iter().any(|group| group.count.is_none());
         assert_eq!(scenario.lower_bound().is_none(), open, "{}", one.name);
+    }
+}
+
+/// Sees nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn event(&mut self, _: Instant, _: u32, _: &Event) {}
+}
+
+#[test]
+fn every_shipped_scenario_runs_to_its_end_in_small() {
+    for one in shipped("scenario") {
+        let scenario = Scenario::load(one.name, &[]).unwrap();
+        let few = |group: &Group| (!group.complete).then(|| format!("peers.{}.count=3", group.name));
+        let mut sets: Vec<String> = scenario.groups.iter().filter_map(few).collect();
+        sets.push("content.size=1 MiB".to_owned());
+        let small = Scenario::load(one.name, &sets).unwrap();
+        let outcome = simulate(&small, small.run.seed, &mut Nobody).unwrap();
+        assert_eq!(outcome.ended, Ended::Done, "{}", one.name);
     }
 }
 
