@@ -200,7 +200,10 @@ fn run(study: &Study) -> String {
                 .unwrap_or_default(),
         );
     }
-    row("Run again", format!("<code>{}</code>", escape(&command(study))));
+    let command = command(study);
+    if !command.is_empty() {
+        row("Run again", format!("<code>{}</code>", escape(&command)));
+    }
     row("Machine", pairs(&manifest["machine"]));
     html += "</dl>\n";
     if study.runs().count() > 1 {
@@ -240,24 +243,23 @@ fn pairs(value: &Value) -> String {
     entries.collect::<Vec<_>>().join(", ")
 }
 
-/// The command that does the same again.
+/// The command that does the same again; nothing for the cells of a sweep, which have one each.
 fn command(study: &Study) -> String {
-    let run = study.runs().next();
-    if let Some(command) = run.filter(|_| study.groups.len() == 1).and_then(|run| run.text("/command")) {
-        return command.to_owned();
-    }
-    let name = run.and_then(|run| run.text("/scenario/name")).unwrap_or("SCENARIO");
+    let Some(run) = study.runs().next() else { return String::new() };
+    let name = quote(run.text("/scenario/name").unwrap_or("SCENARIO"));
+    let sets: String =
+        texts(&run.manifest["sets"]).into_iter().map(|set| format!(" --set {}", quote(set))).collect();
     let seeds = ranges(&seeds(study)).replace(", ", ",");
-    if study.comparison.is_none() {
-        return format!("bt-lab run {} --seed {seeds} --out DIR", quote(name));
+    match &study.comparison {
+        Some(comparison) => {
+            let profiles: String =
+                study.groups.iter().map(|group| format!(" --profile {}", quote(&group.name))).collect();
+            let paired = if comparison.paired { "" } else { " --unpaired" };
+            format!("bt-lab compare {name}{sets}{profiles} --seeds {seeds}{paired} --out DIR")
+        }
+        None if study.runs().count() == 1 => format!("bt-lab run {name}{sets} --seed {seeds} --out DIR"),
+        None => String::new(),
     }
-    let profiles = study.groups.iter().map(|group| format!(" --profile {}", quote(&group.name)));
-    let paired = if study.comparison.as_ref().is_some_and(|found| found.paired) { "" } else { " --unpaired" };
-    format!(
-        "bt-lab compare {}{} --seeds {seeds}{paired} --out DIR",
-        quote(name),
-        profiles.collect::<String>()
-    )
 }
 
 /// A word of a shell's command.

@@ -5,6 +5,7 @@ data = pd.read_csv(f"{sys.argv[1]}.csv")
 fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
 if "to" in data:  # a matrix
     grid = data.pivot(index="from", columns="to", values=data.columns[2])
+    grid = grid.reindex(index=data["from"].unique(), columns=data["to"].unique())
     ax.set(xlabel="to", ylabel="from", xticks=range(len(grid.columns)), xticklabels=grid.columns,
            yticks=range(len(grid)), yticklabels=grid.index)
     fig.colorbar(ax.imshow(grid, cmap="Blues"), label=data.columns[2])

@@ -1,5 +1,6 @@
 //! Reads what runs have written: one run, several seeds of several profiles, or the cells of a sweep.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -236,24 +237,38 @@ impl Spread {
     }
 }
 
-/// Runs in folders of `dir`, or one level further down.
+/// Runs in folders of `dir`, or one level further down; those that differ in the seed alone are together.
 fn groups(dir: &Path) -> Result<Vec<Group>, Error> {
-    let mut groups = Vec::new();
-    for folder in folders(dir)? {
-        let mut runs = Vec::new();
-        if folder.join("manifest.json").exists() {
-            runs.push(Run::read(&folder)?);
-        } else {
-            for folder in folders(&folder)?.iter().filter(|folder| folder.join("manifest.json").exists()) {
-                runs.push(Run::read(folder)?);
-            }
-        }
-        if !runs.is_empty() {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            groups.push(Group { name, runs });
-        }
+    let is_run = |folder: &PathBuf| folder.join("manifest.json").exists();
+    let (runs, others): (Vec<_>, Vec<_>) = folders(dir)?.into_iter().partition(is_run);
+    let mut groups = grouped(dir, &runs)?;
+    for folder in others {
+        let runs: Vec<_> = folders(&folder)?.into_iter().filter(is_run).collect();
+        groups.extend(grouped(&folder, &runs)?);
     }
     Ok(groups)
+}
+
+/// The runs in folders of `dir`, by what was set for them; a group is named by what was not set for all, or by `dir`.
+fn grouped(dir: &Path, folders: &[PathBuf]) -> Result<Vec<Group>, Error> {
+    let mut sets: Vec<(BTreeSet<String>, Vec<Run>)> = Vec::new();
+    for folder in folders {
+        let run = Run::read(folder)?;
+        let set = texts(&run.manifest["sets"]).into_iter().filter(|set| !set.starts_with("run.seed"));
+        let set: BTreeSet<String> = set.map(str::to_owned).collect();
+        match sets.iter_mut().find(|(known, _)| *known == set) {
+            Some((_, runs)) => runs.push(run),
+            None => sets.push((set, vec![run])),
+        }
+    }
+    let common = sets.iter().map(|(set, _)| set.clone()).reduce(|a, b| a.intersection(&b).cloned().collect());
+    let common = common.unwrap_or_default();
+    let group = |(set, runs): (BTreeSet<String>, Vec<Run>)| {
+        let own: Vec<&str> = set.difference(&common).map(String::as_str).collect();
+        let folder = || dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Group { name: if own.is_empty() { folder() } else { own.join(", ") }, runs }
+    };
+    Ok(sets.into_iter().map(group).collect())
 }
 
 /// The folders in `dir`, those with numbers for names by number.

@@ -32,7 +32,7 @@ pub(super) fn gnuplot(name: &str, title: &str, plot: &Plot) -> String {
     let mut script = format!(
         "# gnuplot {name}.gp draws {name}.csv into {name}-gnuplot.svg\n\
          set terminal svg size 720,480 noenhanced background 'white'\nset output '{name}-gnuplot.svg'\n\
-         set datafile separator ','\nset title {}\nset key outside below\nset grid\n",
+         set datafile separator ','\nset title {}\nset key outside top\nset grid\n",
         quote(title)
     );
     match plot {
@@ -40,10 +40,9 @@ pub(super) fn gnuplot(name: &str, title: &str, plot: &Plot) -> String {
         Plot::Intervals(plot) => {
             let _ = write!(
                 script,
-                "set xlabel {}\nset yrange [-1:{}] reverse\nset offsets graph 0.05, graph 0.05, 0, 0\nunset key\n\
-                 plot '{name}.csv' skip 1 using 2:0:3:4:ytic(1) with xerrorbars pt 5 lw 2\n",
-                quote(&heading(&plot.x)),
-                plot.rows.len()
+                "set xlabel {}\nset offsets graph 0.05, graph 0.05, 1, 1\nunset key\n\
+                 plot '{name}.csv' skip 1 using 2:(-$0):3:4:ytic(1) with xerrorbars pt 5 lw 2\n",
+                quote(&heading(&plot.x))
             );
         }
         Plot::Heat(heat) => {
@@ -51,7 +50,7 @@ pub(super) fn gnuplot(name: &str, title: &str, plot: &Plot) -> String {
             let _ = write!(
                 script,
                 "set xlabel 'to'\nset ylabel 'from'\nset cblabel {}\nset yrange [] reverse\nunset key\nunset grid\n\
-                 plot '{name}.csv' skip 1 using (int($0)%{size}):(int($0)/{size}):3:xtic(2):ytic(1) with image\n",
+                 set palette defined (0 '#f7fbff', 1 '#083775')\nplot '{name}.csv' skip 1 using (int($0)%{size}):(int($0)/{size}):3:xtic(2):ytic(1) with image pixels\n",
                 quote(&heat.figure)
             );
         }
@@ -71,14 +70,15 @@ fn curves(script: &mut String, name: &str, chart: &Chart) {
         let _ = writeln!(script, "set label {} at {place}, graph 0.05 rotate left offset -1,0", quote(text));
     }
     let mut parts = Vec::new();
-    for curve in &chart.curves {
-        let series = quote(&curve.name);
-        let from = format!("'{name}.csv' skip 1 using (strcol(1) eq {series} ? $2 : NaN)");
+    let mut first = 0;
+    for curve in chart.curves.iter().filter(|curve| !curve.points.is_empty()) {
+        let rows = format!("'{name}.csv' skip 1 every ::{first}::{} using 2", first + curve.points.len() - 1);
+        first += curve.points.len();
         if !curve.band.is_empty() {
-            parts.push(format!("{from}:4:5 with filledcurves fillstyle transparent solid 0.2 notitle"));
+            parts.push(format!("{rows}:4:5 with filledcurves fillstyle transparent solid 0.2 notitle"));
         }
         let style = if curve.steps { "steps" } else { "lines" };
-        parts.push(format!("{from}:3 with {style} lw 2 title {series}"));
+        parts.push(format!("{rows}:3 with {style} lw 2 title {}", quote(&curve.name)));
     }
     let _ = writeln!(script, "plot {}", parts.join(", \\\n     "));
 }

@@ -51,6 +51,10 @@ impl Scale {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
+        // A block that counts where it ends may bring a little more than all into one sample.
+        if axis.unit == Unit::Share && axis.to == Some(1.0) && high < 1.05 {
+            high = 1.0;
+        }
         if high - low <= high.abs().max(low.abs()) * 1e-9 {
             let room = if high == 0.0 { 1.0 } else { high.abs() / 10.0 };
             (low, high) = (if axis.from.is_some() { low } else { low - room }, high + room);

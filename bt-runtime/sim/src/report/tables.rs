@@ -54,6 +54,14 @@ fn scope_title(scope: &str) -> String {
     }
 }
 
+/// Says so where figures are means over runs.
+fn over_runs(groups: &[Group]) -> String {
+    match groups.iter().map(|group| group.runs.len()).max() {
+        None | Some(0 | 1) => String::new(),
+        Some(runs) => format!(" <small>means over {runs} runs, with 95 % intervals</small>"),
+    }
+}
+
 /// The metrics that any of the groups has, in order.
 fn names(groups: &[Group], scope: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -110,10 +118,7 @@ const CLOSE: &str = "</tbody></table></div>\n";
 
 fn of_one(group: &Group, scope: &str) -> String {
     let mut html = String::new();
-    let caption = match group.runs.len() {
-        1 => scope_title(scope),
-        runs => format!("{} <small>means over {runs} runs, with 95 % intervals</small>", scope_title(scope)),
-    };
+    let caption = format!("{}{}", scope_title(scope), over_runs(std::slice::from_ref(group)));
     let heads = ["metric"].into_iter().chain(SPREAD).chain(["unit"]).map(str::to_owned);
     open(&mut html, &caption, &heads.collect::<Vec<_>>());
     for name in names(std::slice::from_ref(group), scope) {
@@ -134,7 +139,7 @@ fn of_one(group: &Group, scope: &str) -> String {
 
 fn of_several(groups: &[Group], scope: &str) -> String {
     let mut html = String::new();
-    let caption = format!("{} <small>means over runs, with 95 % intervals</small>", scope_title(scope));
+    let caption = format!("{}{}", scope_title(scope), over_runs(groups));
     let names_of = groups.iter().map(|group| escape(&group.name));
     let heads = std::iter::once("metric".to_owned()).chain(names_of).chain(["unit".to_owned()]);
     open(&mut html, &caption, &heads.collect::<Vec<_>>());
@@ -165,7 +170,7 @@ fn of_many(groups: &[Group], scope: &str) -> String {
         let title = escape(&Metric::of(name).title);
         if unit.is_empty() { title } else { format!("{title} ({unit})") }
     });
-    let caption = format!("{} <small>means over runs, with 95 % intervals</small>", scope_title(scope));
+    let caption = format!("{}{}", scope_title(scope), over_runs(groups));
     open(&mut html, &caption, &std::iter::once("cell".to_owned()).chain(heads).collect::<Vec<_>>());
     for group in groups {
         let cells = shown

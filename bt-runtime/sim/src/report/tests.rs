@@ -57,6 +57,7 @@ fn a_run_is_reported_with_all_its_plots() {
         "0000000000000007",
         "bharambe-3 &lt;i&gt;",
         "bt-sim 0.1.0",
+        "bt-lab run &#39;bharambe-3 &lt;i&gt;&#39; --set tracker.reply=50 --set network.delay=0 --seed 7 --out DIR",
         "name = &quot;&lt;script&gt;&quot;",
         "<code>network.delay=0</code>",
     ] {
@@ -80,7 +81,7 @@ fn a_comparison_has_a_forest_plot_and_a_table_of_differences() {
         "no difference shown between prop-share and mainline",
         "p (Holm)",
         "seeds 1..3",
-        "--profile mainline --profile random --profile prop-share --seeds 1..3 --out DIR",
+        "--set network.delay=0 --profile mainline --profile random --profile prop-share --seeds 1..3 --out DIR",
     ] {
         assert!(page.contains(text), "{text}");
     }
@@ -89,14 +90,16 @@ fn a_comparison_has_a_forest_plot_and_a_table_of_differences() {
 #[test]
 fn many_cells_are_rows_and_not_curves() {
     let dir = tempfile::tempdir().unwrap();
-    for cell in 1..=12 {
-        sample::run(&dir.path().join(cell.to_string()), 1, 1.0 + f64::from(cell) / 50.0, false);
+    for cell in 1..=24u32 {
+        let (folder, count) = (dir.path().join("cells").join(cell.to_string()), cell.div_ceil(2));
+        let set = format!("peers.slow.count={count}");
+        sample::cell(&folder, u64::from(cell % 2), 1.0 + f64::from(count) / 50.0, false, &set);
     }
     let page = page(dir.path());
     assert_eq!(plots(dir.path()), ["means-completion-time", "means-upload-utilization"]);
-    let places: Vec<_> =
-        (1..=12).filter_map(|cell| page.find(&format!("<tr><th scope=\"row\">{cell}</th>"))).collect();
-    assert!(places.len() == 12 && places.is_sorted(), "cells by number: {places:?}");
+    let row = |count| page.find(&format!("<tr><th scope=\"row\">peers.slow.count={count}</th>"));
+    let places: Vec<_> = (1..=12).filter_map(row).collect();
+    assert!(places.len() == 12 && places.is_sorted(), "a row for the seeds of a cell, by number: {places:?}");
 }
 
 #[test]

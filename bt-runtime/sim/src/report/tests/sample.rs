@@ -30,6 +30,11 @@ fn bell(seed: u64, a: u64) -> f64 {
 
 /// Writes the files of a run; times are `factor` of the usual ones, and with `unfinished` some peers do not finish.
 pub(crate) fn run(dir: &Path, seed: u64, factor: f64, unfinished: bool) {
+    cell(dir, seed, factor, unfinished, "network.delay=0");
+}
+
+/// As [`run`], as a cell of a sweep for which something was set.
+pub(crate) fn cell(dir: &Path, seed: u64, factor: f64, unfinished: bool, set: &str) {
     fs::create_dir_all(dir).unwrap();
     let save = |name: &str, text: String| fs::write(dir.join(name), text).unwrap();
     let mut peers = String::from(
@@ -70,7 +75,7 @@ pub(crate) fn run(dir: &Path, seed: u64, factor: f64, unfinished: bool) {
     let toml = "name = \"bharambe-3\"\n[content]\nsize = \"100 MiB\"\npiece = \"256 KiB\"\n[[peers]]\nname = \"<script>\"\n";
     let manifest = json!({
         "scenario": {"name": "bharambe-3 <i>", "toml": toml}, "seed": seed, "profiles": {"fast": "mainline", "seed": "mainline"},
-        "sets": ["network.delay=0"], "versions": {"bt-sim": "0.1.0", "bt-policies": "0.1.0"},
+        "sets": ["tracker.reply=50", set], "versions": {"bt-sim": "0.1.0", "bt-policies": "0.1.0"},
         "events_sha256": format!("{seed:064x}"),
         "machine": {"wall_s": 12.5, "host": "x86_64-linux"},
     });
