@@ -105,7 +105,6 @@ fn every_shipped_scenario_runs_to_its_end_in_small() {
 fn every_form_of_a_key_is_printed_so_that_it_loads_again() {
     let sets = [
         "run.until=90 min",
-        "content.coded=true",
         "network.delay=0",
         "network.granularity=piece",
         "peers.leecher.have={ missing = [63, 3] }",

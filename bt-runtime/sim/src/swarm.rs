@@ -18,10 +18,12 @@
 //! | `transfers` | blocks on their way |
 //! | `comings` | arrivals and departures |
 //! | `tracker` | the tracker |
+//! | `coded` | content that is network-coded |
 //! | `checks` | what must hold in every run |
 
 mod agenda;
 mod checks;
+mod coded;
 mod comings;
 mod node;
 mod tracker;
@@ -41,6 +43,7 @@ use crate::sharing::{FlowId, Sharing};
 use agenda::{Agenda, Class, Due};
 pub use checks::Broken;
 use checks::Checks;
+use coded::Coded;
 use comings::Comings;
 use node::Node;
 use tracker::Tracker;
@@ -139,6 +142,8 @@ struct Swarm<'a> {
     tracker: Tracker,
     comings: Comings,
     checks: Checks,
+    /// Who has how much, if the content is coded.
+    coded: Option<Coded>,
     happenings: u64,
     inputs: u64,
 }
@@ -163,6 +168,7 @@ impl<'a> Swarm<'a> {
             tracker: Tracker::new(scenario.tracker.reply),
             comings: Comings::new(scenario, seed, &mut agenda),
             checks: Checks::new(scenario),
+            coded: scenario.content.coded.then(|| Coded::new(scenario.content.pieces())),
             happenings: 0,
             inputs: 0,
             agenda,
@@ -283,6 +289,7 @@ impl<'a> Swarm<'a> {
         self.observer.event(self.now, node, event);
         match event {
             Event::Complete { .. } => self.completed(node),
+            Event::PieceVerified { piece, peers } => self.verified(node, PieceIndex(*piece), peers),
             Event::PolicyViolation { policy, message } => self.checks.violation(node, policy, message),
             _ => {}
         }

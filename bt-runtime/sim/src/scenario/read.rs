@@ -113,6 +113,12 @@ fn content(mut fields: Fields<'_, '_>) -> Result<Content, TextError> {
         return Err(source.error(Some(piece.span()), &message));
     }
     let piece = piece_length as u32;
+    if let Some(coded) = coded.as_ref().filter(|coded| *coded.get_ref())
+        && length % piece_length != 0
+    {
+        let message = "pieces that are combined are equally long: with `coded = true`, `size` must be a multiple of `piece`";
+        return Err(source.error(Some(coded.span()), message));
+    }
     Ok(Content { size: length, piece, coded: coded.is_some_and(Spanned::into_inner) })
 }
 
@@ -192,6 +198,14 @@ fn check_whole(
         if peers > Scenario::MAX_PEERS as f64 {
             let message = format!("more than {} peers take part", Scenario::MAX_PEERS);
             return Err(source.error(Some(span.clone()), &message));
+        }
+    }
+    if content.coded {
+        let part = |group: &Group| !group.complete && !matches!(group.have, Have::Fraction(0.0));
+        if let Some((_, span)) = groups.iter().find(|(group, _)| part(group)) {
+            let message =
+                "of coded content peers come with everything or with nothing: `have` is not allowed here";
+            return Err(source.error(Some(span.clone()), message));
         }
     }
     let groups = || groups.iter().map(|(group, _)| group);

@@ -1,13 +1,14 @@
 //! What must hold in every run: a breach is a mistake in the simulator, the engine or a policy, and ends the run.
 //!
 //! - Nobody finishes sooner than its downlink lets it.
-//! - Nobody finishes sooner than what was rare when it came could leave those who held it.
+//! - Nobody finishes sooner than what was rare when it came could leave those who held it. Of coded content all that
+//!   sources had not sent yet is rare, whatever its name.
 //! - The last of a closed flash crowd does not finish before the bound of Kumar and Ross (HotWeb 2006).
 //! - Bytes sent are received, on their way, or lost with closed connections; engines count the same.
 //! - No link carries more than it can.
 //! - No policy answers what cannot be.
 
-use bt_api::{Instant, PieceIndex, PieceSet};
+use bt_api::{BlockRef, Instant, PieceIndex, PieceSet};
 use bt_engine::Engine;
 
 use super::node::Node;
@@ -35,6 +36,8 @@ pub(super) struct Checks {
     sources_up: f64,
     /// The pieces of which something was ever sent.
     sent_ever: PieceSet,
+    /// What sources have sent, in bytes; counted of coded content only.
+    let_out: Option<u64>,
     /// The bytes on their way.
     under_way: u64,
     /// What is rare to somebody who has nothing, while neither sources nor what was sent changed.
@@ -82,6 +85,7 @@ impl Checks {
             sources: Vec::new(),
             sources_up: 0.0,
             sent_ever: PieceSet::new(pieces),
+            let_out: scenario.content.coded.then_some(0),
             under_way: 0,
             rare_to_newcomers: None,
             last_completion: None,
@@ -133,6 +137,12 @@ impl Checks {
 
     /// The rarest of what `node` lacks and of which nothing was ever sent, and how fast its holders can send.
     fn rare_to(&mut self, node: u32) -> Rare {
+        if let Some(let_out) = self.let_out {
+            let present = self.sources.iter().map(|&source| &self.nodes[source as usize]);
+            let up = present.filter(|source| !source.gone).map(|source| source.up).sum();
+            let bytes = self.total.saturating_sub(let_out);
+            return Rare { bytes, up, sources_up: self.sources_up };
+        }
         let newcomer = self.nodes[node as usize].held.is_empty();
         if let (true, Some(rare)) = (newcomer, self.rare_to_newcomers) {
             return Rare { sources_up: self.sources_up, ..rare };
@@ -164,9 +174,14 @@ impl Checks {
     }
 
     /// A block is handed to the network.
-    pub(super) fn began(&mut self, piece: PieceIndex) {
-        if self.sent_ever.insert(piece) {
+    pub(super) fn began(&mut self, node: u32, block: BlockRef) {
+        if self.sent_ever.insert(block.piece) {
             self.rare_to_newcomers = None;
+        }
+        if let Some(let_out) = &mut self.let_out
+            && !self.nodes[node as usize].held.is_empty()
+        {
+            *let_out += u64::from(block.length);
         }
     }
 

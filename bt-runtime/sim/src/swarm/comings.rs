@@ -177,6 +177,9 @@ impl Swarm<'_> {
         let mut node = Node::new(place, engine, id, fast, links, stream("tracker"));
         self.checks.arrived(self.now, group, down, &node);
         let complete = node.complete;
+        if let Some(coded) = &mut self.coded {
+            coded.arrived(complete);
+        }
         if let Some(engine) = &mut node.engine {
             engine.start(self.now);
         }

@@ -7,6 +7,7 @@ use bt_api::{BlockRef, Instant, PeerId, PeerKey};
 use bt_engine::Engine;
 use bt_engine::wire::Message;
 
+use super::coded::Names;
 use crate::sharing::{FlowId, LinkId};
 
 /// One peer.
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     pub(super) incoming: bool,
     /// What is being sent; most send nothing.
     pub(super) sending: Option<Box<Sending>>,
+    /// What the pieces are called at the other end, if the content is coded.
+    pub(super) names: Option<Box<Names>>,
 }
 
 /// A block that is being sent, and what waits behind it.
@@ -95,6 +98,12 @@ impl Node {
     /// The connection of this key, while it is open.
     pub(super) fn open(&mut self, peer: PeerKey) -> Option<&mut Connection> {
         self.connections.get_mut((peer.0 as usize).checked_sub(1)?).filter(|connection| connection.open)
+    }
+
+    /// The other ends of all connections that stand: the nodes, and the keys there.
+    pub(super) fn neighbours(&self) -> Vec<(u32, PeerKey)> {
+        let open = self.connections.iter().filter(|connection| connection.open);
+        open.filter_map(|connection| Some((connection.other, connection.there?))).collect()
     }
 
     /// Forgets all connections: it is gone.

@@ -49,7 +49,7 @@ impl Swarm<'_> {
             Share::Cap(rate) => (EQUAL, Some(rate.max(1))),
         };
         let up = self.nodes[node as usize].up;
-        self.checks.began(block.piece);
+        self.checks.began(node, block);
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
         let left = f64::from(block.length);
         if let Some(sending) = &mut connection.sending {
@@ -124,9 +124,10 @@ impl Swarm<'_> {
         let next = sending.queue.pop_front();
         let mut held = std::mem::take(&mut sending.held);
         self.checks.sent(node, block.length);
-        self.post(node, 1, Mail::Block { to: other, peer: there, block });
+        let piece = self.name_there(node, peer, block.piece);
+        self.post(node, 1, Mail::Block { to: other, peer: there, block: BlockRef { piece, ..block } });
         for message in held.drain(..) {
-            self.send(node, peer, message);
+            self.pass_on(node, peer, message);
         }
         if let Some(next) = next {
             self.begin(node, peer, next);

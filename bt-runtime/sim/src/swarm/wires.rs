@@ -77,8 +77,18 @@ impl Swarm<'_> {
         }
     }
 
-    /// Sends a message, unless it must wait for the block before it: only a choke must, and what comes behind it.
+    /// Sends a message, or what stands for it if the content is coded.
     pub(super) fn send(&mut self, node: u32, peer: PeerKey, message: Message) {
+        if self.coded.is_none() {
+            return self.pass_on(node, peer, message);
+        }
+        for message in self.translated(node, peer, message) {
+            self.pass_on(node, peer, message);
+        }
+    }
+
+    /// Sends a message, unless it must wait for the block before it: only a choke must, and what comes behind it.
+    pub(super) fn pass_on(&mut self, node: u32, peer: PeerKey, message: Message) {
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
         if let Some(sending) = &mut connection.sending
             && sending.block.is_some()
