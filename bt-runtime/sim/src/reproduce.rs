@@ -13,7 +13,10 @@
 //! | `hypercube` | the optimal schedule of a central planner |
 //! | the others | one reproduction each |
 
+mod arrival_order;
+mod clustering;
 mod distribution_time;
+mod fidelity;
 mod findings;
 mod lab;
 mod render;
@@ -36,7 +39,12 @@ pub struct Reproduction {
 }
 
 /// Every reproduction, in the order in which they are run.
-pub const REPRODUCTIONS: &[Reproduction] = &[distribution_time::REPRODUCTION];
+pub const REPRODUCTIONS: &[Reproduction] = &[
+    distribution_time::REPRODUCTION,
+    clustering::REPRODUCTION,
+    arrival_order::REPRODUCTION,
+    fidelity::REPRODUCTION,
+];
 
 /// The reproduction of this name.
 pub fn reproduction(name: &str) -> Option<&'static Reproduction> {
