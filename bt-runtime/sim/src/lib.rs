@@ -11,6 +11,7 @@
 //! | [`output`] | the files of a run, and the hash of its events |
 //! | [`experiment`] | one run, from a scenario to its figures and files |
 //! | [`report`] | one page and plots of a run or a comparison |
+//! | [`reproduce`] | published results, measured again |
 //! | [`cli`] | the whole of `bt-lab` |
 //! | [`chance`] | random draws that are the same on every machine |
 //! | [`stats`] | statistics of runs: intervals, differences, distributions |
@@ -23,6 +24,7 @@ pub mod grid;
 pub mod measure;
 pub mod output;
 pub mod report;
+pub mod reproduce;
 pub mod scenario;
 pub mod sharing;
 pub mod stats;

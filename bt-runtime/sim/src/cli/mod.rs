@@ -2,6 +2,7 @@
 
 mod list;
 mod report;
+mod reproduce;
 mod run;
 mod terminal;
 
@@ -29,6 +30,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
     let result = match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command: Command::Run(options) }) => run::run(&options, terminal),
         Ok(Arguments { command: Command::Report(options) }) => report::run(&options, terminal),
+        Ok(Arguments { command: Command::Reproduce(options) }) => reproduce::run(&options, terminal),
         Ok(Arguments { command: Command::List(options) }) => list::run(&options, terminal),
         Err(error) if !error.use_stderr() => {
             write!(terminal.out, "{}", error.render()).map(|()| 0).map_err(Failure::from)
@@ -53,7 +55,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
   bt-lab list
   bt-lab run homogeneous --out first
   bt-lab run flash-crowd --set peers.leecher.count=100 --seed 7 --out small
-  bt-lab report first"
+  bt-lab report first
+  bt-lab reproduce --quick"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -64,6 +67,7 @@ struct Arguments {
 enum Command {
     Run(run::Options),
     Report(report::Options),
+    Reproduce(reproduce::Options),
     List(list::Options),
 }
 
