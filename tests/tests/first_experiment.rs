@@ -73,7 +73,13 @@ fn every_step_of_the_page_does_what_it_says() {
         }
     }
     assert!(commands >= 6, "the page has commands");
-    for made in ["first/report.html", "first/peers.csv", "versus/report.html", "versus/compare.csv", "logged/events.jsonl"] {
+    for made in [
+        "first/report.html",
+        "first/peers.csv",
+        "versus/report.html",
+        "versus/compare.csv",
+        "logged/events.jsonl",
+    ] {
         assert!(place.join(made).is_file(), "{made} is promised");
     }
 }

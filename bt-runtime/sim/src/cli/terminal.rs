@@ -92,6 +92,10 @@ impl Bar {
     pub(super) fn set(&self, done: f64) {
         self.0.set_position((done.clamp(0.0, 1.0) * STEPS as f64) as u64);
     }
+
+    pub(super) fn set_message(&self, what: String) {
+        self.0.set_message(what);
+    }
 }
 
 impl Drop for Bar {
