@@ -1,5 +1,5 @@
 //! What the benchmarks share: processes and what they use, files to transfer. Linux only, since it reads `/proc`.
-#![allow(unreachable_pub, reason = "each benchmark has it as a module")]
+#![allow(dead_code, unreachable_pub, reason = "each benchmark has it as a module and uses a part of it")]
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
