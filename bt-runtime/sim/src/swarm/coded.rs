@@ -3,15 +3,17 @@
 //! With random linear coding every piece that is sent is a new combination of what its sender holds, and nearly always
 //! new to whoever lacks anything of that. No combination is computed here: only how many a peer has is counted, as is
 //! enough for an upper baseline. Each peer calls its pieces by names of its own, and what it is told of another's is
-//! translated: a piece keeps its name if that is one that the receiver lacks, and else gets one. Engines and policies
-//! notice nothing of it. What holds of any code holds:
+//! translated: a piece keeps its name if that is one that the receiver lacks, and else gets one. When the receiver gets
+//! a piece of that name from somebody else, it is told of it by another. Engines and policies notice nothing of it. What
+//! holds of any code holds:
 //!
 //! - A piece is sent to the same peer once, and never back to the peer that it came from: so much at most can two peers
 //!   give each other.
 //! - Nobody but a source tells of more pieces than sources have let out: so nobody has more than these.
 //!
-//! What a code can do besides is not held against it: two peers that got all they have from the same others are useful
-//! to each other here, and with a code they are not. So no code is faster than what comes out, in the same hands.
+//! What a code cannot do besides is not held against it: two peers that got all they have from the same others are
+//! useful to each other here, and with a code they are not. So the figures are rather too good for a code than too bad.
+//! They are of this protocol: its rounds, backlogs and endgame are as ever.
 //!
 //! Source: Gkantsidis and Rodriguez, "Network coding for large scale content distribution", INFOCOM 2005.
 
