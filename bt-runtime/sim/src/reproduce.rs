@@ -10,13 +10,22 @@
 //! | `lab` | runs cells, keeps their results |
 //! | `findings` | what is expected and measured, and the verdicts |
 //! | `render` | findings as text and as Markdown |
+//! | `octosim` | the swarm of several of them |
 //! | `hypercube` | the optimal schedule of a central planner |
 //! | the others | one reproduction each |
 
 mod distribution_time;
 mod findings;
+mod hypercube;
 mod lab;
+mod missing_piece;
+mod octosim;
+mod optimal_schedule;
 mod render;
+mod scale;
+mod seed_bandwidth;
+mod steady_state;
+mod weak_seeds;
 
 pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge};
 pub use lab::{Cell, Figures, Lab, LabError};
@@ -36,7 +45,15 @@ pub struct Reproduction {
 }
 
 /// Every reproduction, in the order in which they are run.
-pub const REPRODUCTIONS: &[Reproduction] = &[distribution_time::REPRODUCTION];
+pub const REPRODUCTIONS: &[Reproduction] = &[
+    distribution_time::REPRODUCTION,
+    optimal_schedule::REPRODUCTION,
+    steady_state::REPRODUCTION,
+    missing_piece::REPRODUCTION,
+    scale::REPRODUCTION,
+    seed_bandwidth::REPRODUCTION,
+    weak_seeds::REPRODUCTION,
+];
 
 /// The reproduction of this name.
 pub fn reproduction(name: &str) -> Option<&'static Reproduction> {
