@@ -10,6 +10,7 @@
 //! | `lab` | runs cells, keeps their results |
 //! | `findings` | what is expected and measured, and the verdicts |
 //! | `render` | findings as text and as Markdown |
+//! | `octosim` | the swarm of several of them |
 //! | `hypercube` | the optimal schedule of a central planner |
 //! | the others | one reproduction each |
 
@@ -18,8 +19,16 @@ mod clustering;
 mod distribution_time;
 mod fidelity;
 mod findings;
+mod hypercube;
 mod lab;
+mod missing_piece;
+mod octosim;
+mod optimal_schedule;
 mod render;
+mod scale;
+mod seed_bandwidth;
+mod steady_state;
+mod weak_seeds;
 
 pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge};
 pub use lab::{Cell, Figures, Lab, LabError};
@@ -41,6 +50,12 @@ pub struct Reproduction {
 /// Every reproduction, in the order in which they are run.
 pub const REPRODUCTIONS: &[Reproduction] = &[
     distribution_time::REPRODUCTION,
+    optimal_schedule::REPRODUCTION,
+    steady_state::REPRODUCTION,
+    missing_piece::REPRODUCTION,
+    scale::REPRODUCTION,
+    seed_bandwidth::REPRODUCTION,
+    weak_seeds::REPRODUCTION,
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
     fidelity::REPRODUCTION,
