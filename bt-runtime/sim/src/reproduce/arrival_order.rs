@@ -28,7 +28,7 @@ profile = "mainline"
 name = "leecher"
 count = 20
 up = "400 kbit/s"
-down = "unlimited"
+down = "1 Mbit/s"
 profile = "mainline"
 arrives = { rate = "1/min" }
 leaves = "on-complete"
@@ -63,7 +63,7 @@ fn read(measured: &Measured) -> Figures {
 
 fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     let mut cells = Vec::new();
-    for (label, up) in [("slow seed", "100 kbit/s"), ("fast seed", "4 Mbit/s")] {
+    for (label, up) in [("slow seed", "100 kbit/s"), ("fast seed", "2 Mbit/s")] {
         let mut sets = vec![format!("peers.seed.up={up}")];
         if !lab.quick {
             sets.push("peers.leecher.count=40".to_owned());
@@ -102,9 +102,9 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     rows.push(Row::noted("fast seed: mean download time, s", fast("time").shown(0)));
     Ok(Findings {
         setup: vec![format!(
-            "{} equal peers (uplink 400 kbit/s, no limit on download) come one a minute, evenly, and leave when they are \
+            "{} equal peers (400 kbit/s up, 1 Mbit/s down) come one a minute, evenly, and leave when they are \
              done; 16 MiB in pieces of 256 KiB; 50 ms of delay; profile mainline. The seed has 100 kbit/s (1342 s for one \
-             copy), or 4 Mbit/s to compare.",
+             copy), or 2 Mbit/s to compare.",
             lab.either("20", "40")
         )],
         rows,

@@ -14,7 +14,7 @@ pub(super) const REPRODUCTION: Reproduction = Reproduction {
 
 const SCENARIO: &str = r#"
 [content]
-size = "32 MiB"
+size = "100 MiB"
 piece = "256 KiB"
 [network]
 delay = "50 ms"
@@ -27,19 +27,19 @@ down = "unlimited"
 profile = "mainline"
 [[peers]]
 name = "fast"
-count = 33
+count = 20
 up = "3000 kbit/s"
 down = "6000 kbit/s"
 profile = "mainline"
 [[peers]]
 name = "middle"
-count = 33
+count = 20
 up = "400 kbit/s"
 down = "1500 kbit/s"
 profile = "mainline"
 [[peers]]
 name = "slow"
-count = 34
+count = 20
 up = "128 kbit/s"
 down = "784 kbit/s"
 profile = "mainline"
@@ -80,8 +80,8 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     let mut cells = Vec::new();
     for (label, sets) in MODELS {
         let mut sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-        if !lab.quick {
-            sets.push("content.size=100 MiB".to_owned());
+        if lab.quick {
+            sets.push("content.size=16 MiB".to_owned());
         }
         let scenario = lab.scenario("fidelity", SCENARIO, &sets)?;
         cells.push(Cell { label: format!("fidelity {label}"), scenario, seeds: lab.seeds(30), read: &read });
@@ -113,10 +113,10 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     });
     Ok(Findings {
         setup: vec![format!(
-            "The three classes of OctoSim (3000, 400 and 128 kbit/s up; 6000, 1500 and 784 down), 33, 33 and 34 peers at \
+            "The three classes of OctoSim (3000, 400 and 128 kbit/s up; 6000, 1500 and 784 down), 20 peers of each at \
              once, which stay; {} in pieces of 256 KiB; seed 6000 kbit/s; profile mainline. The same seeds in each model: \
              differences are taken run by run.",
-            lab.either("32 MiB", "100 MiB")
+            lab.either("16 MiB", "100 MiB")
         )],
         rows,
         explanation: vec![

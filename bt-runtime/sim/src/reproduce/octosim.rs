@@ -97,7 +97,12 @@ pub(super) fn seeds() -> Vec<&'static str> {
     if is_there { vec![PLAIN, SMART] } else { vec![PLAIN] }
 }
 
-/// The setting that gives the seed a piece policy; mainline's is there without.
-pub(super) fn with_seed(policy: &str) -> Option<String> {
-    (policy != PLAIN).then(|| format!("peers.seed.piece={{ use = \"{policy}\" }}"))
+/// The settings that give the seed a piece policy; mainline's is there without. With the smart one the scripts let the
+/// seed leave no piece unfinished: nobody loses its slot for another one's turn.
+pub(super) fn with_seed(policy: &str) -> Vec<String> {
+    if policy == PLAIN {
+        return Vec::new();
+    }
+    let piece = format!("peers.seed.piece={{ use = \"{policy}\" }}");
+    vec![piece, "peers.seed.choke.optimistic-rounds=1000000".to_owned()]
 }
