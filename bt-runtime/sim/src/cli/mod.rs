@@ -1,9 +1,15 @@
 //! The whole of `bt-lab`: simulated swarms, from one run to a comparison.
 
+mod compare;
+mod gather;
 mod list;
+mod many;
+mod measure;
 mod report;
 mod run;
+mod sweep;
 mod terminal;
+mod tournament;
 
 use std::ffi::OsString;
 use std::io;
@@ -28,6 +34,11 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> u8 {
     let result = match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command: Command::Run(options) }) => run::run(&options, terminal),
+        Ok(Arguments { command: Command::Compare(options) }) => compare::run(&options, terminal),
+        Ok(Arguments { command: Command::Sweep(options) }) => sweep::run(&options, terminal),
+        Ok(Arguments { command: Command::Gather(options) }) => gather::run(&options, terminal),
+        Ok(Arguments { command: Command::Tournament(options) }) => tournament::run(&options, terminal),
+        Ok(Arguments { command: Command::Measure(options) }) => measure::run(&options, terminal),
         Ok(Arguments { command: Command::Report(options) }) => report::run(&options, terminal),
         Ok(Arguments { command: Command::List(options) }) => list::run(&options, terminal),
         Err(error) if !error.use_stderr() => {
@@ -53,6 +64,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
   bt-lab list
   bt-lab run homogeneous --out first
   bt-lab run flash-crowd --set peers.leecher.count=100 --seed 7 --out small
+  bt-lab compare homogeneous --profile mainline --profile random-choker --seeds 1..30 --out chokers
   bt-lab report first"
 )]
 struct Arguments {
@@ -63,6 +75,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Options),
+    Compare(compare::Options),
+    Sweep(sweep::Options),
+    Gather(gather::Options),
+    Tournament(tournament::Options),
+    Measure(measure::Options),
     Report(report::Options),
     List(list::Options),
 }
