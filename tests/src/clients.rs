@@ -156,7 +156,7 @@ fn python() -> Option<&'static str> {
 }
 
 /// Whether `program` starts and is content.
-fn runs(program: &str, arguments: &[&str]) -> bool {
+pub fn runs(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     let status =
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();

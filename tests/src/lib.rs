@@ -5,6 +5,7 @@
 //! | [`content`] | deterministic files and folders, and their comparison |
 //! | [`process`] | child processes, bounded waits, free ports |
 //! | [`binaries`] | this workspace's own binaries |
+//! | [`bt_lab`] | runs of `bt-lab` in a folder of their own |
 //! | [`bt_run`] | one run of `bt-run`, its summary and its event log |
 //! | [`opentracker`] | a tracker on loopback |
 //! | [`clients`] | Transmission, aria2 and libtorrent |
@@ -14,6 +15,7 @@
 //! | [`mount`] | file systems of a test's own |
 
 pub mod binaries;
+pub mod bt_lab;
 pub mod bt_run;
 pub mod clients;
 pub mod content;

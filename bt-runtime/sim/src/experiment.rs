@@ -66,16 +66,8 @@ impl Experiment<'_> {
     /// # Errors
     /// When an assertion is broken or the events cannot be written.
     pub fn run(&self, watch: &mut dyn FnMut(Instant, f64) -> bool) -> Result<Done, RunError> {
-        let Self { scenario, seed, sets, events } = *self;
-        let mut manifest = Manifest {
-            schema: SCHEMA,
-            scenario: ScenarioText { name: scenario.name.clone(), toml: scenario.to_toml() },
-            seed,
-            sets: sets.to_vec(),
-            profiles: profiles(scenario),
-            versions: versions(scenario),
-            ..Manifest::default()
-        };
+        let Self { scenario, seed, events, .. } = *self;
+        let mut manifest = self.manifest();
         let stream = match events {
             Events::Dropped => None,
             Events::Hashed => Some(EventStream::hashed(&manifest.header()).expect("a header is JSON")),
@@ -97,6 +89,20 @@ impl Experiment<'_> {
         manifest.end_s = outcome.now.as_secs_f64();
         manifest.inputs = outcome.inputs;
         Ok(Done { manifest, measured, outcome })
+    }
+
+    /// What is known of it before it is run.
+    pub fn manifest(&self) -> Manifest {
+        let Self { scenario, seed, sets, .. } = *self;
+        Manifest {
+            schema: SCHEMA,
+            scenario: ScenarioText { name: scenario.name.clone(), toml: scenario.to_toml() },
+            seed,
+            sets: sets.to_vec(),
+            profiles: profiles(scenario),
+            versions: versions(scenario),
+            ..Manifest::default()
+        }
     }
 
     /// As [`run`](Self::run), and writes the files of the run to `folder`, unless it was interrupted; `wall` is asked

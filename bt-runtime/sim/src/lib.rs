@@ -10,6 +10,10 @@
 //! | [`measure`] | every metric of a run, from its events |
 //! | [`output`] | the files of a run, and the hash of its events |
 //! | [`experiment`] | one run, from a scenario to its figures and files |
+//! | [`replicate`] | many runs over the processors |
+//! | [`compare`] | profiles compared over many seeds |
+//! | [`sweep`], [`gather`] | the cells of a grid, on one machine or on many |
+//! | [`tournament`] | every policy against every other in mixed swarms |
 //! | [`report`] | one page and plots of a run or a comparison |
 //! | [`reproduce`] | published results, measured again |
 //! | [`cli`] | the whole of `bt-lab` |
@@ -18,17 +22,22 @@
 
 pub mod chance;
 pub mod cli;
+pub mod compare;
 pub mod experiment;
 mod fields;
+pub mod gather;
 pub mod grid;
 pub mod measure;
 pub mod output;
+pub mod replicate;
 pub mod report;
 pub mod reproduce;
 pub mod scenario;
 pub mod sharing;
 pub mod stats;
 pub mod swarm;
+pub mod sweep;
+pub mod tournament;
 
 pub use grid::Grid;
 pub use scenario::Scenario;

@@ -1,10 +1,16 @@
 //! The whole of `bt-lab`: simulated swarms, from one run to a comparison.
 
+mod compare;
+mod gather;
 mod list;
+mod many;
+mod measure;
 mod report;
 mod reproduce;
 mod run;
+mod sweep;
 mod terminal;
+mod tournament;
 
 use std::ffi::OsString;
 use std::io;
@@ -29,6 +35,11 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> u8 {
     let result = match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command: Command::Run(options) }) => run::run(&options, terminal),
+        Ok(Arguments { command: Command::Compare(options) }) => compare::run(&options, terminal),
+        Ok(Arguments { command: Command::Sweep(options) }) => sweep::run(&options, terminal),
+        Ok(Arguments { command: Command::Gather(options) }) => gather::run(&options, terminal),
+        Ok(Arguments { command: Command::Tournament(options) }) => tournament::run(&options, terminal),
+        Ok(Arguments { command: Command::Measure(options) }) => measure::run(&options, terminal),
         Ok(Arguments { command: Command::Report(options) }) => report::run(&options, terminal),
         Ok(Arguments { command: Command::Reproduce(options) }) => reproduce::run(&options, terminal),
         Ok(Arguments { command: Command::List(options) }) => list::run(&options, terminal),
@@ -55,6 +66,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
   bt-lab list
   bt-lab run homogeneous --out first
   bt-lab run flash-crowd --set peers.leecher.count=100 --seed 7 --out small
+  bt-lab compare homogeneous --profile mainline --profile random-choker --seeds 1..30 --out chokers
   bt-lab report first
   bt-lab reproduce --quick"
 )]
@@ -66,6 +78,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Options),
+    Compare(compare::Options),
+    Sweep(sweep::Options),
+    Gather(gather::Options),
+    Tournament(tournament::Options),
+    Measure(measure::Options),
     Report(report::Options),
     Reproduce(reproduce::Options),
     List(list::Options),

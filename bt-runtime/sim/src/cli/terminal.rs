@@ -80,13 +80,24 @@ pub(super) struct Bar(ProgressBar);
 const STEPS: u64 = 1000;
 
 impl Bar {
+    /// A bar of one run, with the time that is left.
     pub(super) fn new(what: &str) -> Self {
+        let bar = Self::drawn("{msg} {bar:40} {percent} %, {elapsed} gone, {eta} left");
+        bar.set_message(what.to_owned());
+        bar
+    }
+
+    /// A bar of which the message says what is left.
+    pub(super) fn with_message() -> Self {
+        Self::drawn("{bar:40} {percent} %, {elapsed} gone, {msg}")
+    }
+
+    fn drawn(template: &str) -> Self {
         if !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let template = "{msg} {bar:40} {percent} %, {elapsed} gone, {eta} left";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self(ProgressBar::new(STEPS).with_style(style).with_message(what.to_owned()))
+        Self(ProgressBar::new(STEPS).with_style(style))
     }
 
     pub(super) fn set(&self, done: f64) {

@@ -134,6 +134,15 @@ impl Manifest {
             versions: &self.versions,
         }
     }
+
+    /// Whether `other` is of a run of the same scenario with the same seed by the same versions.
+    pub fn is_of_same_run(&self, other: &Self) -> bool {
+        self.schema == other.schema
+            && self.scenario == other.scenario
+            && self.seed == other.seed
+            && self.sets == other.sets
+            && self.versions == other.versions
+    }
 }
 
 /// The files of a run, read back.
@@ -206,11 +215,19 @@ pub fn write(folder: &Path, manifest: &Manifest, measured: &Measured) -> Result<
 /// When one is missing or is not what [`write`] writes; the message says which, and where.
 pub fn read(folder: &Path) -> Result<RunFiles, OutputError> {
     let summary: Summary = read_json(&folder.join(SUMMARY))?;
-    let peers: Vec<PeerRow> = read_table(&folder.join(PEERS), tables::read_peers)?;
+    let peers = read_peers(folder)?;
     let series: Vec<SeriesRow> = read_table(&folder.join(SERIES), tables::read_series)?;
     let choke_matrix: Vec<PairRow> = read_table(&folder.join(CHOKE_MATRIX), tables::read_pairs)?;
     let manifest = read_json(&folder.join(MANIFEST))?;
     Ok(RunFiles { manifest, measured: Measured { summary, peers, series, choke_matrix } })
+}
+
+/// Reads the table of peers of a run back.
+///
+/// # Errors
+/// When it is missing or is not what [`write`] writes; the message says where.
+pub fn read_peers(folder: &Path) -> Result<Vec<PeerRow>, OutputError> {
+    read_table(&folder.join(PEERS), tables::read_peers)
 }
 
 /// Writes `value` to `path` as JSON for people, whole or not at all.

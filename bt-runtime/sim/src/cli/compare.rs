@@ -1,0 +1,152 @@
+//! `bt-lab compare`: profiles against each other, over many seeds.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use super::many::{Finished, Seeds, Threads, change, figure, probability, run as run_all, table};
+use super::terminal::Terminal;
+use crate::compare::{Comparison, Contest, RUNS_CSV, in_order, write_runs};
+use crate::output;
+use crate::report;
+
+/// Compares profiles over many seeds, with confidence intervals.
+///
+/// Each profile is given to the groups that download. With the same seed all profiles meet the same arrivals and
+/// neighbours, and runs of one seed are subtracted from each other; --unpaired gives each profile seeds of its own. The
+/// others are compared with the first one; with more than two the probabilities are adjusted (Holm). Peers that did not
+/// finish are counted, never left out.
+///
+/// DIR gets compare.json, compare.csv, runs.csv (every figure of every run), report.html, and the files of each run in
+/// PROFILE/SEED. Runs that are there already are not run again.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  bt-lab compare homogeneous --profile mainline --profile random-choker --seeds 1..30 --out chokers
+  bt-lab compare three-classes --profile mainline --profile mine.toml --class slow --out slow-ones
+  bt-lab compare flash-crowd --profile a.toml --profile b.toml --set network.granularity=piece --out quick")]
+pub(super) struct Options {
+    /// A file, or the name of a shipped scenario (`bt-lab list`)
+    scenario: String,
+    /// A profile: a file, or the name of a shipped one; the first is what the others are compared with
+    #[arg(long = "profile", value_name = "P", required = true)]
+    profiles: Vec<String>,
+    /// The seeds, both ends included: `1..30`, `7`, `1..5,9`
+    #[arg(long, value_name = "SEEDS", default_value = "1..30")]
+    seeds: Seeds,
+    /// The folder for what comes out; made where there is none
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Give each profile seeds of its own (Welch's test)
+    #[arg(long)]
+    unpaired: bool,
+    /// Changes a key of the scenario; one of a compared group's profile changes every profile
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// A class that runs the profiles, in place of all that download
+    #[arg(long = "class", value_name = "NAME")]
+    classes: Vec<String>,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+/// Figures that are shown even where nothing differs.
+const SHOWN: [&str; 12] = [
+    "completion_time",
+    "completion_time.median",
+    "completion_time.max",
+    "finished",
+    "censored",
+    "upload_utilization",
+    "share_ratio",
+    "jain_ratio",
+    "jain_rate",
+    "reciprocation",
+    "seed_share",
+    "wasted_bytes",
+];
+
+pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, Failure> {
+    let Options { scenario, profiles, sets, classes, out, .. } = options;
+    if profiles.len() < 2 {
+        return Err(Failure::usage("a comparison needs two profiles: say --profile twice or more"));
+    }
+    let contest = Contest::load(scenario, sets, profiles, classes, &options.seeds.0, !options.unpaired)?;
+    output::prepare(out)?;
+    let ran = match run_all(&contest.scenario, &contest.jobs(Some(out)), &options.threads, terminal)? {
+        Finished::Runs(ran) => ran,
+        Finished::Interrupted(code) => return Ok(code),
+    };
+    let comparison = contest.judge(&ran);
+    let labels = contest.contestants.iter().map(|one| vec![one.label.clone()]);
+    let rows: Vec<(Vec<String>, _)> = labels.cycle().zip(&ran).collect();
+    write_runs(&out.join(RUNS_CSV), &["profile".to_owned()], &rows)?;
+    comparison.write(out)?;
+    report::write(out).map_err(|error| Failure::failed(error.to_string()))?;
+    terminal.out.write_all(tell(&comparison).as_bytes())?;
+    writeln!(terminal.out, "{}", out.join("report.html").display())?;
+    Ok(0)
+}
+
+/// The comparison in a table.
+fn tell(found: &Comparison) -> String {
+    let Comparison { scenario, profiles, seeds, paired, .. } = found;
+    let how = if *paired { "paired by seed" } else { "independent seeds" };
+    let mut text = format!("{scenario}: {} runs of each profile, {how}\n", seeds.len());
+    for profile in profiles {
+        let runs = found.runs.get(profile).copied().unwrap_or_default();
+        if runs.censored > 0 {
+            let (censored, all) = (runs.censored, runs.censored + runs.finished);
+            text += &format!(
+                "{profile}: {censored} of {all} peers did not finish; completion_time is that of the others, completion_time.median counts all\n"
+            );
+        }
+    }
+    let several = profiles.len() > 2;
+    let p = if several { "p (Holm)" } else { "p" };
+    let first = profiles.first().map_or("", String::as_str);
+    for profile in profiles.iter().skip(1) {
+        text += &format!("\n{profile} against {first}\n");
+        let heads = ["", "unit", first, profile, "difference [95 %]", "in %", p, ""];
+        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        let (mut compared, mut different) = (0, 0);
+        for (name, metric) in in_order(&found.metrics) {
+            let base = metric.rows.first().and_then(|row| row.mean);
+            let Some(row) = metric.rows.iter().find(|row| row.profile == *profile) else { continue };
+            let Some(delta) = row.difference else { continue };
+            compared += 1;
+            different += usize::from(delta.differs() == Some(true));
+            if delta.differs() != Some(true) && !SHOWN.contains(&name.as_str()) {
+                continue;
+            }
+            let percent = base
+                .filter(|base| *base != 0.0)
+                .map(|base| format!("{:+.1}", delta.mean / base.abs() * 100.0));
+            let verdict = match delta.differs() {
+                Some(true) if delta.mean < 0.0 => "lower",
+                Some(true) => "higher",
+                Some(false) if (delta.mean, delta.low, delta.high) == (0.0, Some(0.0), Some(0.0)) => {
+                    "the same"
+                }
+                _ => "",
+            };
+            let figure = |value: Option<f64>| value.map_or("-".to_owned(), figure);
+            rows.push(vec![
+                name.clone(),
+                metric.unit.clone(),
+                figure(base),
+                figure(row.mean),
+                change(delta.mean, delta.low, delta.high),
+                percent.unwrap_or_else(|| "-".to_owned()),
+                probability(delta.p_holm.or(delta.p)),
+                verdict.to_owned(),
+            ]);
+        }
+        text += &table(&rows);
+        text += &format!(
+            "{different} of {compared} figures are called different; of figures that do not differ in truth one in twenty is\n"
+        );
+    }
+    if seeds.len() == 1 {
+        text += "one seed only: no intervals\n";
+    }
+    text
+}
