@@ -66,8 +66,25 @@ impl Experiment<'_> {
     /// # Errors
     /// When an assertion is broken or the events cannot be written.
     pub fn run(&self, watch: &mut dyn FnMut(Instant, f64) -> bool) -> Result<Done, RunError> {
-        let Self { scenario, seed, sets, events } = *self;
-        let mut manifest = Manifest {
+        let Self { scenario, seed, .. } = *self;
+        let mut manifest = self.manifest();
+        let mut watched = Watched { recorder: self.recorder(&manifest)?, watch };
+        let outcome = simulate(scenario, seed, &mut watched)?;
+        let Recorded { measured, stream } = watched.recorder.finish(outcome.now, scenario.lower_bound());
+        if let Some(streamed) = stream? {
+            manifest.events = Some(streamed.events);
+            manifest.events_sha256 = Some(streamed.sha256);
+        }
+        manifest.ended = outcome.ended.name().to_owned();
+        manifest.end_s = outcome.now.as_secs_f64();
+        manifest.inputs = outcome.inputs;
+        Ok(Done { manifest, measured, outcome })
+    }
+
+    /// What is to be run.
+    pub(crate) fn manifest(&self) -> Manifest {
+        let Self { scenario, seed, sets, .. } = *self;
+        Manifest {
             schema: SCHEMA,
             scenario: ScenarioText { name: scenario.name.clone(), toml: scenario.to_toml() },
             seed,
@@ -75,28 +92,17 @@ impl Experiment<'_> {
             profiles: profiles(scenario),
             versions: versions(scenario),
             ..Manifest::default()
-        };
-        let stream = match events {
+        }
+    }
+
+    /// What measures it, and takes its events.
+    pub(crate) fn recorder(&self, manifest: &Manifest) -> Result<Recorder, OutputError> {
+        let stream = match self.events {
             Events::Dropped => None,
             Events::Hashed => Some(EventStream::hashed(&manifest.header()).expect("a header is JSON")),
             Events::Written(folder) => Some(EventStream::written(&manifest.header(), folder)?),
         };
-        let mut watched = Watched { recorder: Recorder::new(stream), watch };
-        let outcome = simulate(scenario, seed, &mut watched)?;
-        let Recorded { measured, stream } = watched.recorder.finish(outcome.now, scenario.lower_bound());
-        if let Some(streamed) = stream? {
-            manifest.events = Some(streamed.events);
-            manifest.events_sha256 = Some(streamed.sha256);
-        }
-        manifest.ended = match outcome.ended {
-            Ended::Done => "done",
-            Ended::Limit => "limit",
-            Ended::Interrupted => "interrupted",
-        }
-        .to_owned();
-        manifest.end_s = outcome.now.as_secs_f64();
-        manifest.inputs = outcome.inputs;
-        Ok(Done { manifest, measured, outcome })
+        Ok(Recorder::new(stream))
     }
 
     /// As [`run`](Self::run), and writes the files of the run to `folder`, unless it was interrupted; `wall` is asked

@@ -10,6 +10,7 @@
 //! | [`measure`] | every metric of a run, from its events |
 //! | [`output`] | the files of a run, and the hash of its events |
 //! | [`experiment`] | one run, from a scenario to its figures and files |
+//! | `live` | with the feature `live`: a scenario as real clients, beside its simulation |
 //! | [`report`] | one page and plots of a run or a comparison |
 //! | [`cli`] | the whole of `bt-lab` |
 //! | [`chance`] | random draws that are the same on every machine |
@@ -20,6 +21,8 @@ pub mod cli;
 pub mod experiment;
 mod fields;
 pub mod grid;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod measure;
 pub mod output;
 pub mod report;

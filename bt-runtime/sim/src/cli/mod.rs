@@ -1,6 +1,8 @@
 //! The whole of `bt-lab`: simulated swarms, from one run to a comparison.
 
 mod list;
+#[cfg(feature = "live")]
+mod live;
 mod report;
 mod run;
 mod terminal;
@@ -28,6 +30,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> u8 {
     let result = match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command: Command::Run(options) }) => run::run(&options, terminal),
+        #[cfg(feature = "live")]
+        Ok(Arguments { command: Command::Live(options) }) => live::run(&options, terminal),
         Ok(Arguments { command: Command::Report(options) }) => report::run(&options, terminal),
         Ok(Arguments { command: Command::List(options) }) => list::run(&options, terminal),
         Err(error) if !error.use_stderr() => {
@@ -63,6 +67,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Options),
+    #[cfg(feature = "live")]
+    Live(live::Options),
     Report(report::Options),
     List(list::Options),
 }
