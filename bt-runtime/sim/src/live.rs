@@ -12,12 +12,14 @@
 //! | `content` | the bytes of the torrent, made from a seed |
 //! | `tracker` | the simulation's tracker behind HTTP |
 //! | `logs` | from the peers' event logs to the figures of the run |
+//! | `transit` | how long messages take, live and simulated |
 //! | `validate` | the run beside its simulation |
 
 mod content;
 mod logs;
 mod peers;
 mod tracker;
+pub mod transit;
 pub mod validate;
 
 use std::collections::BTreeSet;
@@ -36,9 +38,10 @@ use crate::measure::LogError;
 use crate::output::{self, Machine, OutputError, Recorded};
 use crate::scenario::{Granularity, Leaves, Scenario, Until};
 use crate::swarm::comings::wait;
-use crate::swarm::{Ended, Outcome};
+use crate::swarm::{Broken, Ended, Outcome, simulate};
 
 use peers::{Coming, Peer, Stage};
+use transit::{Transits, Watch};
 
 /// The most peers of a live run: more than some dozens are more than a desktop computer runs in real time.
 pub const MAX_PEERS: usize = 64;
@@ -125,8 +128,20 @@ pub fn check(scenario: &Scenario, seed: u64) -> Result<(), LiveError> {
 pub struct LiveDone {
     /// What was run and its figures.
     pub done: Done,
+    /// How long messages took.
+    pub transits: Transits,
     /// How long in all the machine kept a sleeper from waking up.
     pub stolen: Duration,
+}
+
+/// How long messages take in the simulation of `scenario` with `seed`.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulated_transits(scenario: &Scenario, seed: u64) -> Result<Transits, Broken> {
+    let mut watch = Watch::default();
+    simulate(scenario, seed, &mut watch)?;
+    Ok(watch.finish())
 }
 
 /// Runs `experiment` live and writes its files to `folder`, unless it was interrupted. It is given up after `limit`.
@@ -161,7 +176,8 @@ pub fn run_into(
     let result = result.and_then(|((ended, now, live), stolen)| {
         let mut manifest = experiment.manifest();
         let mut recorder = experiment.recorder(&manifest)?;
-        logs::gather(&live.logs(), now, &mut recorder)?;
+        let mut watch = Watch::default();
+        logs::gather(&live.logs(), now, &mut recorder, &mut watch)?;
         let Recorded { measured, stream } = recorder.finish(now, experiment.scenario.lower_bound());
         if let Some(streamed) = stream? {
             manifest.events = Some(streamed.events);
@@ -175,7 +191,8 @@ pub fn run_into(
             output::write(folder, &manifest, &measured)?;
         }
         let outcome = Outcome { ended, now, happenings: 0, inputs: 0 };
-        Ok(LiveDone { done: Done { manifest, measured, outcome }, stolen })
+        let done = Done { manifest, measured, outcome };
+        Ok(LiveDone { done, transits: watch.finish(), stolen })
     });
     // They are in the figures and in events.jsonl, where that was wanted.
     let _ = fs::remove_dir_all(&logs);
@@ -279,10 +296,9 @@ impl<'a> Live<'a> {
     fn arrive(&mut self) -> Result<(), LiveError> {
         let number = self.peers.len();
         let group = &self.scenario.groups[self.coming[number].group];
-        let began = self.began.elapsed();
-        let peer = self.stage.start(number, group, began, self.tell.clone())?;
+        let peer = self.stage.start(number, group, || self.began.elapsed(), self.tell.clone())?;
         let mut draws = rng::stream(self.seed, number as u64, "departure");
-        let now = Instant::ZERO + began;
+        let now = Instant::ZERO + peer.began;
         if let (true, Leaves::Later(time)) = (peer.complete, group.leaves) {
             self.departures.insert((now + wait(time, &mut draws), number, false));
         } else if let (false, Some(time)) = (peer.complete, group.abandons) {

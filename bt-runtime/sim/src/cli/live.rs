@@ -8,9 +8,9 @@ use bt_api::config;
 use super::Failure;
 use super::terminal::{Bar, Stop, Terminal, stopwatch};
 use crate::Scenario;
-use crate::experiment::{Events, Experiment};
-use crate::live::validate::{VALIDATION, Validation, compare};
-use crate::live::{self, LiveError};
+use crate::experiment::{Events, Experiment, RunError};
+use crate::live::validate::{Side, VALIDATION, Validation, compare};
+use crate::live::{self, LiveDone, LiveError};
 use crate::measure::Measured;
 use crate::swarm::Ended;
 use crate::{output, report};
@@ -76,6 +76,7 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
         let other = Experiment { seed: other, events: Events::Dropped, ..experiment };
         others.push(other.run(&mut watch)?.measured);
     }
+    let simulated_transits = live::simulated_transits(&scenario, seed).map_err(RunError::from)?;
     drop(bar);
     if let Some(code) = stop.asked() {
         return interrupted(terminal, code);
@@ -96,11 +97,13 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
         stop.asked().is_none()
     })?;
     drop(bar);
-    let (stolen, done) = (done.stolen, done.done);
+    let LiveDone { done, transits, stolen } = done;
     if let Some(code) = stop.asked().filter(|_| done.outcome.ended == Ended::Interrupted) {
         return interrupted(terminal, code);
     }
-    let validation = compare(&experiment, &done.measured, &simulated.measured, &others, stolen.as_secs_f64());
+    let real = Side { measured: &done.measured, transits };
+    let model = Side { measured: &simulated.measured, transits: simulated_transits };
+    let validation = compare(&experiment, real, model, &others, stolen.as_secs_f64());
     output::save_json(&options.out.join(VALIDATION), &validation)?;
     report::write(&options.out).map_err(|error| Failure::failed(error.to_string()))?;
     tell(&validation, terminal)?;

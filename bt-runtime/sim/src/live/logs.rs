@@ -15,6 +15,8 @@ use crate::Observer;
 use crate::measure::{LogError, read_log};
 use crate::output::Recorder;
 
+use super::transit::Watch;
+
 /// What a peer's own log cannot know.
 pub(super) struct PeerLog {
     /// Where it is.
@@ -29,11 +31,16 @@ pub(super) struct PeerLog {
     pub(super) address: SocketAddr,
 }
 
-/// Tells `recorder` of all that happened up to `end`; peers are numbered as in `logs`.
+/// Tells `recorder` and `watch` of all that happened up to `end`; peers are numbered as in `logs`.
 ///
 /// # Errors
 /// When a log cannot be read.
-pub(super) fn gather(logs: &[PeerLog], end: Instant, recorder: &mut Recorder) -> Result<(), LogError> {
+pub(super) fn gather(
+    logs: &[PeerLog],
+    end: Instant,
+    recorder: &mut Recorder,
+    watch: &mut Watch,
+) -> Result<(), LogError> {
     let listening: BTreeMap<IpAddr, SocketAddr> =
         logs.iter().map(|log| (log.address.ip(), log.address)).collect();
     let mut events: Vec<(Instant, u32, Event)> = Vec::new();
@@ -61,6 +68,7 @@ pub(super) fn gather(logs: &[PeerLog], end: Instant, recorder: &mut Recorder) ->
     events.sort_by_key(|(at, node, _)| (*at, *node));
     for (at, node, event) in &events {
         recorder.event(*at, *node, event);
+        watch.event(*at, *node, event);
     }
     Ok(())
 }

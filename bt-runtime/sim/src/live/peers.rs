@@ -95,13 +95,13 @@ impl<'a> Stage<'a> {
         Ok(Self { scenario, seed, tracker, metainfo, logs })
     }
 
-    /// Starts peer `number`, which comes `began` after the start of the run; `tell` hears of it when it has everything,
-    /// or has ended.
+    /// Starts peer `number`; `clock` tells the time since the start of the run, and `tell` hears of it when the peer has
+    /// everything, or has ended.
     pub(super) fn start(
         &self,
         number: usize,
         group: &Group,
-        began: Duration,
+        clock: impl Fn() -> Duration,
         tell: Sender<usize>,
     ) -> Result<Peer, LiveError> {
         let failed = |what: String| LiveError::Peer { peer: number, what };
@@ -129,6 +129,8 @@ impl<'a> Stage<'a> {
         let session = block_on(Session::start(profile, options)).map_err(|error| {
             failed(format!("{error} (each peer has an address of its own in 127.0.0.0/8, as Linux has them)"))
         })?;
+        // The zero of its clock. Rather late than early: nobody is to hear of a peer before it came.
+        let began = clock();
         let address = session.local_address();
         let SocketAddr::V4(listening) = address else {
             return Err(failed("it listens at no IPv4 address".to_owned()));
@@ -192,7 +194,8 @@ fn profile_of(group: &Group, ip: Ipv4Addr) -> Result<Profile, String> {
 pub(super) struct Peer {
     /// Whether it has everything.
     pub(super) complete: bool,
-    began: Duration,
+    /// When it came, since the start of the run.
+    pub(super) began: Duration,
     address: SocketAddr,
     path: PathBuf,
     log: Arc<EventLog>,

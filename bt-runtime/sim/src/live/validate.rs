@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::transit::Transits;
 use crate::experiment::Experiment;
 use crate::measure::{Measured, OVERALL};
 use crate::stats::{ks_distance, mean, median, quantile, sorted};
@@ -30,6 +31,10 @@ pub struct Validation {
     pub seed: u64,
     /// Seconds in which the machine kept a sleeper of the live run from waking up, in all.
     pub stolen_s: f64,
+    /// How long messages took, live and simulated.
+    pub live_transits: Transits,
+    /// See `live_transits`.
+    pub simulated_transits: Transits,
     /// Everyone, then each class that has somebody to compare.
     pub scopes: Vec<Scope>,
     /// What the figures say, in a few lines.
@@ -84,25 +89,53 @@ fn times(measured: &Measured, scope: &str) -> (Vec<f64>, usize) {
     (finished, rows.filter(|row| row.completed_s.is_none()).count())
 }
 
+/// One side of the comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// Its figures.
+    pub measured: &'a Measured,
+    /// How long its messages took.
+    pub transits: Transits,
+}
+
 /// Compares a live run of `experiment` with its simulation; `others` are simulations with other seeds, `stolen_s` as in
 /// [`Validation`].
 pub fn compare(
     experiment: &Experiment<'_>,
-    live: &Measured,
-    simulated: &Measured,
+    live: Side<'_>,
+    simulated: Side<'_>,
     others: &[Measured],
     stolen_s: f64,
 ) -> Validation {
     let classes = experiment.scenario.groups.iter().map(|group| group.name.as_str());
     let names = std::iter::once(OVERALL).chain(classes);
-    let mut scopes: Vec<Scope> = names.filter_map(|name| scope(name, live, simulated, others)).collect();
+    let of = |name| scope(name, live.measured, simulated.measured, others);
+    let mut scopes: Vec<Scope> = names.filter_map(of).collect();
     // Where there is one class to compare, it is everyone.
     if scopes.len() == 2 {
         scopes.truncate(1);
     }
-    let text = scopes.iter().map(told).collect();
-    let (scenario, seed) = (experiment.scenario.name.clone(), experiment.seed);
-    Validation { scenario, seed, stolen_s, scopes, text }
+    let mut text: Vec<String> = scopes.iter().map(told).collect();
+    let (real, model) = (live.transits, simulated.transits);
+    for (what, real, model) in [
+        ("a request", real.request, model.request),
+        ("the news of a piece", real.have, model.have),
+        ("the end of a block", real.block, model.block),
+    ] {
+        let [[a, b], [c, d]] = [real, model].map(|times| [times.median_ms, times.p95_ms]);
+        text.push(format!(
+            "{what} takes {a:.1} ms live and {c:.1} ms simulated (median), {b:.1} ms and {d:.1} ms (95 %)"
+        ));
+    }
+    Validation {
+        scenario: experiment.scenario.name.clone(),
+        seed: experiment.seed,
+        stolen_s,
+        live_transits: live.transits,
+        simulated_transits: simulated.transits,
+        scopes,
+        text,
+    }
 }
 
 /// `None` where nobody finished on one of the two sides.
@@ -156,7 +189,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::measure::PeerRow;
+    use crate::measure::{Measures, PeerRow};
 
     fn measured(times: &[f64]) -> Measured {
         let row = |time: &f64| PeerRow {
@@ -167,7 +200,7 @@ mod tests {
         };
         let mut peers: Vec<PeerRow> = times.iter().map(row).collect();
         peers.push(PeerRow { class: "leecher".to_owned(), ..PeerRow::default() });
-        Measured { peers, ..Measured::default() }
+        Measured { peers, ..Measures::new().finish(bt_api::Instant::ZERO, None) }
     }
 
     #[test]
