@@ -11,6 +11,11 @@ pub fn bt_run() -> Command {
     Command::new(path("bt-run"))
 }
 
+/// A command that runs `bt-lab`.
+pub fn bt_lab() -> Command {
+    Command::new(path("bt-lab"))
+}
+
 /// A command that runs `bt-torrent`.
 pub fn bt_torrent() -> Command {
     Command::new(path("bt-torrent"))

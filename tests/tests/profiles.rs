@@ -63,7 +63,7 @@ fn tables() {
     refused(
         "[piece]\nuse = \"rarest-first\"\n",
         "",
-        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: bittornado, rarest-first, sequential)",
+        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: bittornado, rarest-first, sequential, smart-seed)",
     );
     refused(
         "[storage]\nuse = \"memory\"\n",
@@ -93,12 +93,12 @@ fn plug_ins() {
     refused(
         "tit-for-tat",
         "tit-for-tatt",
-        "p.toml:2:7: no choke policy is named `tit-for-tatt`; did you mean `tit-for-tat`? (this binary has: random (bt-policies 0.1.0), tit-for-tat (bt-policies 0.1.0))",
+        "p.toml:2:7: no choke policy is named `tit-for-tatt`; did you mean `tit-for-tat`? (this binary has: free-rider (bt-policies 0.1.0), random (bt-policies 0.1.0), tit-for-tat (bt-policies 0.1.0))",
     );
     refused(
         "rarest-first",
         "fastest",
-        "p.toml:4:7: no piece policy is named `fastest` (this binary has: bittornado (bt-policies 0.1.0), rarest-first (bt-policies 0.1.0), sequential (bt-policies 0.1.0))",
+        "p.toml:4:7: no piece policy is named `fastest` (this binary has: bittornado (bt-policies 0.1.0), rarest-first (bt-policies 0.1.0), sequential (bt-policies 0.1.0), smart-seed (bt-policies 0.1.0))",
     );
     refused(
         "use = \"memory\"",
@@ -351,7 +351,7 @@ fn sets() {
     );
     refused_set(
         "choke.use=tit-for-tatt",
-        "--set choke.use=tit-for-tatt: no choke policy is named `tit-for-tatt`; did you mean `tit-for-tat`? (this binary has: random (bt-policies 0.1.0), tit-for-tat (bt-policies 0.1.0))",
+        "--set choke.use=tit-for-tatt: no choke policy is named `tit-for-tatt`; did you mean `tit-for-tat`? (this binary has: free-rider (bt-policies 0.1.0), random (bt-policies 0.1.0), tit-for-tat (bt-policies 0.1.0))",
     );
     refused_set(
         "choke.slots=4",
@@ -407,13 +407,15 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
         names,
         [
             "bittornado",
+            "free-rider",
             "mainline",
             "mainline-3.2",
             "mainline-4",
             "memory",
             "modern",
             "random-choker",
-            "sequential"
+            "sequential",
+            "smart-seed"
         ]
     );
     for name in names {
@@ -526,6 +528,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: bittornado, mainline, mainline-3.2, mainline-4, memory, modern, random-choker, sequential)"
+         (this binary has: bittornado, free-rider, mainline, mainline-3.2, mainline-4, memory, modern, random-choker, sequential, smart-seed)"
     );
 }

@@ -269,7 +269,12 @@ impl Engine {
 
     /// The next thing to be done, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // Back to the beginning of its memory, which is in the processor's cache.
+            self.outputs.clear();
+        }
+        next
     }
 
     /// When [`Input::Wakeup`] is wanted next, if ever (after RS-1 to RS-3).

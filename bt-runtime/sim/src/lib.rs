@@ -12,6 +12,7 @@
 //! | [`experiment`] | one run, from a scenario to its figures and files |
 //! | `live` | with the feature `live`: a scenario as real clients, beside its simulation |
 //! | [`report`] | one page and plots of a run or a comparison |
+//! | [`reproduce`] | published results, measured again |
 //! | [`cli`] | the whole of `bt-lab` |
 //! | [`chance`] | random draws that are the same on every machine |
 //! | [`stats`] | statistics of runs: intervals, differences, distributions |
@@ -26,6 +27,7 @@ pub mod live;
 pub mod measure;
 pub mod output;
 pub mod report;
+pub mod reproduce;
 pub mod scenario;
 pub mod sharing;
 pub mod stats;

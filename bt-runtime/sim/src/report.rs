@@ -36,22 +36,27 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::output::OutputError;
+
 /// Why there is no report. Each names the file at fault in one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", file.display())]
+    /// A file of a run cannot be read, or isn't what it should be.
+    #[error(transparent)]
+    Files(#[from] OutputError),
+    /// A folder cannot be read.
+    #[error("cannot read {}: {source}", dir.display())]
     Read {
         /// Which.
-        file: PathBuf,
+        dir: PathBuf,
         /// Why not.
         source: io::Error,
     },
-    /// A file isn't what it should be.
+    /// `compare.json` isn't what it should be.
     #[error("{}: {what}", file.display())]
     Bad {
-        /// Which.
+        /// Where it is.
         file: PathBuf,
         /// What is wrong with it.
         what: String,

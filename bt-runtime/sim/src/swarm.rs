@@ -13,6 +13,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `agenda` | the order of everything that happens |
+//! | `timetable` | one due time for each of many things: the ends of transfers, the clocks of engines |
 //! | `node` | one peer: its engine, connections and links |
 //! | `wires` | messages, handshakes, the ends of connections |
 //! | `transfers` | blocks on their way |
@@ -24,6 +25,7 @@ mod agenda;
 mod checks;
 pub(crate) mod comings;
 mod node;
+mod timetable;
 pub(crate) mod tracker;
 mod transfers;
 mod wires;
@@ -195,7 +197,7 @@ impl<'a> Swarm<'a> {
                 self.share_anew();
             }
             let Some(due) = self.agenda.take().filter(|due| due.at <= limit) else {
-                self.now = if until.is_some() { limit } else { self.now };
+                self.now = limit;
                 break if until.is_some() { Ended::Done } else { Ended::Limit };
             };
             self.now = due.at;
@@ -223,7 +225,7 @@ impl<'a> Swarm<'a> {
             Class::Arrival => self.arrive(due.node),
             Class::Departure => self.depart(due.node, due.what),
             Class::Mail => self.deliver(due.what as u32),
-            Class::Transfer => self.transferred(due.what),
+            Class::Transfer => self.transferred(due.what as u32),
             Class::Wakeup => self.wake(due.node),
         }
         self.checks.first_broken()
@@ -231,9 +233,6 @@ impl<'a> Swarm<'a> {
 
     fn wake(&mut self, node: u32) {
         let sleeper = &mut self.nodes[node as usize];
-        if sleeper.wakes_at != Some(self.now) {
-            return;
-        }
         sleeper.wakes_at = None;
         let wanted = sleeper.engine.as_ref().and_then(Engine::next_wakeup);
         match wanted {
@@ -250,7 +249,7 @@ impl<'a> Swarm<'a> {
         let at = at.max(self.now + Duration::from_nanos(1));
         if sleeper.wakes_at.is_none_or(|earlier| at < earlier) {
             sleeper.wakes_at = Some(at);
-            self.agenda.put(at, Class::Wakeup, node, 0);
+            self.agenda.put_wakeup(at, node);
         }
     }
 

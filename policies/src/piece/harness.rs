@@ -3,8 +3,8 @@
 
 use bt_api::rng::{self, Generator};
 use bt_api::{
-    BlockRef, Instant, OwnFacts, PeerFacts, PeerKey, Pick, PieceEvent, PieceIndex, PiecePolicy, PieceSet,
-    PieceView, Pieces, SwarmView,
+    Advertise, BlockRef, Instant, OwnFacts, PeerFacts, PeerKey, Pick, PieceEvent, PieceIndex, PiecePolicy,
+    PieceSet, PieceView, Pieces, SwarmView,
 };
 use proptest::prelude::*;
 
@@ -171,6 +171,12 @@ impl<P: PiecePolicy> Client<P> {
                 self.fail(block.piece.0);
             }
         }
+    }
+
+    /// What the policy lets `peer` know of.
+    pub(crate) fn advertise(&mut self, peer: PeerKey) -> Advertise {
+        let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.peers), self.endgame);
+        self.policy.advertise(Instant::ZERO, peer, &view, &mut self.policy_rng)
     }
 
     pub(crate) fn event(&mut self, event: PieceEvent) {

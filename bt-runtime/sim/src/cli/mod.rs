@@ -4,6 +4,7 @@ mod list;
 #[cfg(feature = "live")]
 mod live;
 mod report;
+mod reproduce;
 mod run;
 mod terminal;
 
@@ -33,6 +34,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
         #[cfg(feature = "live")]
         Ok(Arguments { command: Command::Live(options) }) => live::run(&options, terminal),
         Ok(Arguments { command: Command::Report(options) }) => report::run(&options, terminal),
+        Ok(Arguments { command: Command::Reproduce(options) }) => reproduce::run(&options, terminal),
         Ok(Arguments { command: Command::List(options) }) => list::run(&options, terminal),
         Err(error) if !error.use_stderr() => {
             write!(terminal.out, "{}", error.render()).map(|()| 0).map_err(Failure::from)
@@ -57,7 +59,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
   bt-lab list
   bt-lab run homogeneous --out first
   bt-lab run flash-crowd --set peers.leecher.count=100 --seed 7 --out small
-  bt-lab report first"
+  bt-lab report first
+  bt-lab reproduce --quick"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -70,6 +73,7 @@ enum Command {
     #[cfg(feature = "live")]
     Live(live::Options),
     Report(report::Options),
+    Reproduce(reproduce::Options),
     List(list::Options),
 }
 

@@ -240,11 +240,13 @@ impl Measures {
             let mut figures = distributions(&rows);
             self.over_time(&mut figures, class + 1, false);
             self.of_the_run(&mut figures, &rows, nodes(Some(class as u32)), whole);
-            if whole {
+            let counts = counts(nodes(Some(class as u32)));
+            // Peers that come with everything have no use for each other.
+            if whole && counts.peers > counts.initial_seeds {
                 self.clustering(&mut figures, class);
             }
             summary.classes.insert(name.clone(), figures);
-            summary.counts.insert(name.clone(), counts(nodes(Some(class as u32))));
+            summary.counts.insert(name.clone(), counts);
         }
         if whole {
             self.stratification(&mut summary.overall, nodes(None));

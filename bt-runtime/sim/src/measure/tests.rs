@@ -163,6 +163,7 @@ fn a_chain_of_three_measured() {
         ],
     );
     assert!(!summary.classes["slow"].contains_key("altruism"));
+    assert!(!summary.classes["seed"].contains_key("clustering_index"));
     assert_eq!((summary.finished, summary.censored, summary.bound_ratio), (2, 0, Some(2.0)));
     assert_eq!(summary.counts["seed"], Counts { peers: 1, initial_seeds: 1, ..Counts::default() });
     let pair = |from: &str, to: &str| {

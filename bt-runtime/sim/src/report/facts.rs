@@ -2,7 +2,9 @@
 
 use super::metrics::{self, Metric};
 use super::read::{Compared, Comparison, Difference, Run, Study};
+use super::tables::parts;
 use super::text::{Unit, escape, fixed, number, short};
+use crate::measure::OVERALL;
 use crate::stats;
 
 /// A figure in large print.
@@ -36,7 +38,7 @@ pub(super) fn facts(study: &Study) -> Vec<Fact> {
         },
     }];
     let figure = |name: &str, part: usize| -> Vec<f64> {
-        runs.iter().filter_map(|run| run.summary.metric("overall", name)?.figures[part]).collect()
+        runs.iter().filter_map(|run| Some(parts(&run.metric(OVERALL, name)?)[part])).collect()
     };
     let mut add = |label, values: Vec<f64>, unit: Unit, note: &dyn Fn() -> String| {
         if let Some(mean) = stats::mean(&values) {
@@ -54,7 +56,7 @@ pub(super) fn facts(study: &Study) -> Vec<Fact> {
         let (early, late) = (part("completion_time", 2), part("completion_time", 3));
         format!("5 % within {early}, 95 % within {late}")
     });
-    let bounds: Vec<f64> = runs.iter().filter_map(|run| run.summary.bound).collect();
+    let bounds: Vec<f64> = runs.iter().filter_map(|run| run.summary.bound_s).collect();
     let ratios: Vec<f64> = runs.iter().filter_map(|run| run.summary.bound_ratio).collect();
     add("Last one over the bound", ratios, Unit::Plain, &|| {
         bounds.first().map_or(String::new(), |bound| format!("lower bound {}", Unit::Seconds.write(*bound)))

@@ -1,13 +1,13 @@
 //! The whole page.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use super::figures::Figure;
-use super::read::{Study, texts};
-use super::text::{escape, escape_lines};
+use super::read::Study;
+use super::text::{Unit, escape, escape_lines};
 use super::{facts, svg, tables};
+use crate::output::Machine;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -40,15 +40,16 @@ pub(super) fn page(study: &Study, figures: &[Figure]) -> String {
     }
     let _ = writeln!(
         html,
-        "<section id=\"metrics\">\n<h2>All metrics</h2>\n{}</section>",
-        tables::metrics(study)
+        "<section id=\"metrics\">\n<h2>All metrics</h2>\n{}{}</section>",
+        tables::metrics(study),
+        tables::definitions(study)
     );
     html += &run(study);
     html + "</main>\n</body>\n</html>\n"
 }
 
 fn title(study: &Study) -> String {
-    let name = study.runs().find_map(|run| run.text("/scenario/name")).unwrap_or("Swarm");
+    let name = study.runs().next().map_or("Swarm", |run| &run.manifest.scenario.name);
     match &study.comparison {
         Some(_) => format!("{}: {}", escape(name), list(&profiles(study))),
         None => escape(name),
@@ -69,20 +70,14 @@ fn profiles(study: &Study) -> Vec<String> {
         return study.groups.iter().map(|group| escape(&group.name)).collect();
     }
     let Some(run) = study.runs().next() else { return Vec::new() };
-    // By class.
-    let mut names: Vec<String> = Vec::new();
-    for name in
-        run.manifest["profiles"].as_object().into_iter().flatten().filter_map(|(_, name)| name.as_str())
-    {
-        if !names.contains(&escape(name)) {
-            names.push(escape(name));
-        }
-    }
+    let mut names: Vec<String> = run.manifest.profiles.values().map(|name| escape(name)).collect();
+    names.sort();
+    names.dedup();
     names
 }
 
 fn seeds(study: &Study) -> Vec<u64> {
-    let mut seeds: Vec<u64> = study.runs().filter_map(|run| run.manifest["seed"].as_u64()).collect();
+    let mut seeds: Vec<u64> = study.runs().map(|run| run.manifest.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
     seeds
@@ -179,23 +174,20 @@ fn run(study: &Study) -> String {
     };
     let Some(first) = study.runs().next() else { return String::new() };
     let manifest = &first.manifest;
-    row("Scenario", first.text("/scenario/name").map(escape).unwrap_or_default());
+    row("Scenario", escape(&manifest.scenario.name));
     row(if study.groups.len() > 1 { "Compared" } else { "Profiles" }, profiles(study).join(", "));
     row("Seeds", ranges(&seeds(study)));
     row(
         "Set",
-        texts(&manifest["sets"])
-            .into_iter()
-            .map(|set| format!("<code>{}</code>", escape(set)))
-            .collect::<Vec<_>>()
-            .join(" "),
+        manifest.sets.iter().map(|set| format!("<code>{}</code>", escape(set))).collect::<Vec<_>>().join(" "),
     );
-    row("Versions", pairs(&manifest["versions"]));
+    row("Versions", pairs(&manifest.versions));
     if study.runs().count() == 1 {
         row(
             "Events (SHA-256)",
-            first
-                .text("/events_sha256")
+            manifest
+                .events_sha256
+                .as_deref()
                 .map(|hash| format!("<code>{}</code>", escape(hash)))
                 .unwrap_or_default(),
         );
@@ -204,7 +196,7 @@ fn run(study: &Study) -> String {
     if !command.is_empty() {
         row("Run again", format!("<code>{}</code>", escape(&command)));
     }
-    row("Machine", pairs(&manifest["machine"]));
+    row("Machine", machine(&manifest.machine));
     html += "</dl>\n";
     if study.runs().count() > 1 {
         html += "<details>\n<summary>The runs and the hashes of their events</summary>\n<div class=\"scroll\"><table \
@@ -213,8 +205,8 @@ fn run(study: &Study) -> String {
         for (group, run) in
             study.groups.iter().flat_map(|group| group.runs.iter().map(move |run| (group, run)))
         {
-            let hash = run.text("/events_sha256").map(escape).unwrap_or_default();
-            let seed = run.manifest["seed"].as_u64().map(|seed| seed.to_string()).unwrap_or_default();
+            let hash = run.manifest.events_sha256.as_deref().map(escape).unwrap_or_default();
+            let seed = run.manifest.seed;
             let name = escape(&group.name);
             let _ = writeln!(
                 html,
@@ -223,32 +215,29 @@ fn run(study: &Study) -> String {
         }
         html += "</tbody></table></div>\n</details>\n";
     }
-    if let Some(text) = first.text("/scenario/toml") {
-        let text = escape_lines(text);
-        let _ = writeln!(html, "<details>\n<summary>The scenario</summary>\n<pre>{text}</pre>\n</details>");
-    }
+    let text = escape_lines(&manifest.scenario.toml);
+    let _ = writeln!(html, "<details>\n<summary>The scenario</summary>\n<pre>{text}</pre>\n</details>");
     html + "</section>\n"
 }
 
-/// The entries of a table of the manifest.
-fn pairs(value: &Value) -> String {
-    let entries = value.as_object().into_iter().flatten().map(|(key, value)| {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Array(_) => texts(value).join(" "),
-            other => other.to_string(),
-        };
-        format!("{} {}", escape(key), escape(&value))
-    });
+/// Names with values.
+fn pairs(entries: &BTreeMap<String, String>) -> String {
+    let entries = entries.iter().map(|(name, value)| format!("{} {}", escape(name), escape(value)));
     entries.collect::<Vec<_>>().join(", ")
+}
+
+/// Where the first run ran, and how long it took.
+fn machine(machine: &Machine) -> String {
+    let Machine { wall_s, os, arch, cores, .. } = machine;
+    let cores = cores.map(|cores| format!(", {cores} cores")).unwrap_or_default();
+    format!("{} {}{cores}; {}", escape(os), escape(arch), Unit::Seconds.write(*wall_s))
 }
 
 /// The command that does the same again; nothing for the cells of a sweep, which have one each.
 fn command(study: &Study) -> String {
     let Some(run) = study.runs().next() else { return String::new() };
-    let name = quote(run.text("/scenario/name").unwrap_or("SCENARIO"));
-    let sets: String =
-        texts(&run.manifest["sets"]).into_iter().map(|set| format!(" --set {}", quote(set))).collect();
+    let name = quote(&run.manifest.scenario.name);
+    let sets: String = run.manifest.sets.iter().map(|set| format!(" --set {}", quote(set))).collect();
     let seeds = ranges(&seeds(study)).replace(", ", ",");
     match &study.comparison {
         Some(comparison) => {

@@ -1,12 +1,14 @@
 //! Reads what runs have written: one run, several seeds of several profiles, or the cells of a sweep.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::Error;
+use crate::measure::{Dist, OVERALL, PairRow, PeerRow, SeriesRow, Summary};
+use crate::output::{self, Manifest, RunFiles};
 
 /// All that a report is about.
 #[derive(Clone, Debug)]
@@ -26,11 +28,11 @@ pub(super) struct Group {
     pub(super) runs: Vec<Run>,
 }
 
-/// One run.
+/// One run: of what its files have, that which a report shows.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     /// Everything needed to repeat it.
-    pub(super) manifest: Value,
+    pub(super) manifest: Manifest,
     /// Its summary.
     pub(super) summary: Summary,
     /// Its peers.
@@ -38,31 +40,8 @@ pub(super) struct Run {
     /// Its courses over time.
     pub(super) series: Vec<Series>,
     /// Who unchoked whom.
-    pub(super) chokes: Vec<Choke>,
+    pub(super) chokes: Vec<PairRow>,
 }
-
-/// `summary.json`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Summary {
-    /// Metrics of the whole swarm, then of each class.
-    pub(super) scopes: Vec<(String, Vec<(String, Spread)>)>,
-    /// The time before which the last peer cannot be done, in seconds.
-    pub(super) bound: Option<f64>,
-    /// The time that was needed over that bound.
-    pub(super) bound_ratio: Option<f64>,
-    /// Metrics that the events do not give, each with the reason.
-    pub(super) left_out: Vec<(String, String)>,
-}
-
-/// How a metric is distributed; each part may be missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Spread {
-    /// Mean, median, 5th and 95th percentile and largest.
-    pub(super) figures: [Option<f64>; 5],
-}
-
-/// What the parts of a [`Spread`] are called.
-pub(super) const SPREAD: [&str; 5] = ["mean", "median", "p5", "p95", "max"];
 
 /// A row of `peers.csv`; times in seconds since the start of the run.
 #[derive(Clone, Debug)]
@@ -90,14 +69,6 @@ pub(super) struct Series {
     pub(super) metric: String,
     pub(super) scope: String,
     pub(super) points: Vec<(f64, f64)>,
-}
-
-/// A row of `choke_matrix.csv`.
-#[derive(Clone, Debug)]
-pub(super) struct Choke {
-    pub(super) from: String,
-    pub(super) to: String,
-    pub(super) seconds: f64,
 }
 
 /// `compare.json`.
@@ -138,7 +109,7 @@ impl Study {
     pub(super) fn read(dir: &Path) -> Result<Self, Error> {
         let compared = dir.join("compare.json");
         if compared.exists() {
-            let value = json(&compared)?;
+            let value: Value = output::read_json(&compared)?;
             let comparison = comparison(&value).map_err(|what| Error::Bad { file: compared, what })?;
             let order: Vec<&str> = texts(&value["profiles"]);
             let mut groups = groups(dir)?;
@@ -147,9 +118,9 @@ impl Study {
             });
             return Ok(Self { groups, comparison: Some(comparison) });
         }
-        let groups = if dir.join("manifest.json").exists() {
+        let groups = if dir.join(output::MANIFEST).exists() {
             let run = Run::read(dir)?;
-            let name = run.text("/scenario/name").unwrap_or("run").to_owned();
+            let name = run.manifest.scenario.name.clone();
             vec![Group { name, runs: vec![run] }]
         } else {
             groups(dir)?
@@ -180,66 +151,62 @@ impl Study {
 
 impl Run {
     fn read(dir: &Path) -> Result<Self, Error> {
-        let summary = dir.join("summary.json");
-        let manifest = json(&dir.join("manifest.json"))?;
-        let summary = Summary::read(&json(&summary)?).map_err(|what| Error::Bad { file: summary, what })?;
-        let (peers, series) = (peers(&dir.join("peers.csv"))?, series(&dir.join("series.csv"))?);
-        Ok(Self { manifest, summary, peers, series, chokes: chokes(&dir.join("choke_matrix.csv"))? })
-    }
-
-    /// A text in the manifest, by its JSON pointer.
-    pub(super) fn text(&self, pointer: &str) -> Option<&str> {
-        self.manifest.pointer(pointer)?.as_str()
-    }
-}
-
-impl Summary {
-    fn read(value: &Value) -> Result<Self, String> {
-        let overall = value["overall"].as_object().ok_or("has no table `overall`")?;
-        let mut scopes = vec![("overall".to_owned(), overall)];
-        for (name, metrics) in value["classes"].as_object().into_iter().flatten() {
-            let metrics = metrics.as_object().ok_or_else(|| format!("`classes.{name}` is no table"))?;
-            scopes.push((name.clone(), metrics));
-        }
-        let read = |metrics: &serde_json::Map<String, Value>| {
-            metrics.iter().map(|(name, value)| (name.clone(), Spread::read(value))).collect()
+        let RunFiles { manifest, measured } = output::read(dir)?;
+        let peer = |row: PeerRow| Peer {
+            class: row.class,
+            arrived: row.arrived_s,
+            completed: row.completed_s,
+            left: row.left_s,
+            uploaded: row.uploaded_bytes as f64,
+            downloaded: row.downloaded_bytes as f64,
+            normalized_upload: row.metrics.get("normalized_upload").copied(),
         };
-        let scopes = scopes.into_iter().map(|(name, metrics)| (name, read(metrics))).collect();
-        let left_out = value["left_out"].as_object().into_iter().flatten();
-        let left_out =
-            left_out.map(|(name, why)| (name.clone(), why.as_str().unwrap_or_default().to_owned()));
         Ok(Self {
-            scopes,
-            bound: value["bound_s"].as_f64(),
-            bound_ratio: value["bound_ratio"].as_f64(),
-            left_out: left_out.collect(),
+            manifest,
+            summary: measured.summary,
+            peers: measured.peers.into_iter().map(peer).collect(),
+            series: series(measured.series),
+            chokes: measured.choke_matrix,
         })
     }
 
+    /// The metrics of a scope, [`OVERALL`] or a class.
+    pub(super) fn metrics(&self, scope: &str) -> Option<&BTreeMap<String, Dist>> {
+        if scope == OVERALL { Some(&self.summary.overall) } else { self.summary.classes.get(scope) }
+    }
+
     /// A metric of a scope.
-    pub(super) fn metric(&self, scope: &str, metric: &str) -> Option<Spread> {
-        let (_, metrics) = self.scopes.iter().find(|(name, _)| name == scope)?;
-        metrics.iter().find(|(name, _)| name == metric).map(|(_, spread)| *spread)
+    pub(super) fn metric(&self, scope: &str, metric: &str) -> Option<Dist> {
+        self.metrics(scope)?.get(metric).copied()
     }
 }
 
-impl Spread {
-    /// A table of figures; a bare number is its own mean.
-    fn read(value: &Value) -> Self {
-        let mut figures = SPREAD.map(|part| value[part].as_f64());
-        figures[0] = figures[0].or(value.as_f64());
-        Self { figures }
+/// The rows of each course together.
+fn series(rows: Vec<SeriesRow>) -> Vec<Series> {
+    let mut series: Vec<Series> = Vec::new();
+    let mut last = 0; // most rows belong to the series after that of the row before
+    for row in rows {
+        let is = |series: &Series| series.metric == row.metric && series.scope == row.scope;
+        let next = (last + 1) % series.len().max(1);
+        let at = [last, next].into_iter().find(|at| series.get(*at).is_some_and(is));
+        last = at.or_else(|| series.iter().position(is)).unwrap_or(series.len());
+        match series.get_mut(last) {
+            Some(series) => series.points.push((row.t, row.value)),
+            None => {
+                series.push(Series {
+                    metric: row.metric,
+                    scope: row.scope,
+                    points: vec![(row.t, row.value)],
+                });
+            }
+        }
     }
-
-    /// The mean.
-    pub(super) fn mean(&self) -> Option<f64> {
-        self.figures[0]
-    }
+    series
 }
 
 /// Runs in folders of `dir`, or one level further down; those that differ in the seed alone are together.
 fn groups(dir: &Path) -> Result<Vec<Group>, Error> {
-    let is_run = |folder: &PathBuf| folder.join("manifest.json").exists();
+    let is_run = |folder: &PathBuf| folder.join(output::MANIFEST).exists();
     let (runs, others): (Vec<_>, Vec<_>) = folders(dir)?.into_iter().partition(is_run);
     let mut groups = grouped(dir, &runs)?;
     for folder in others {
@@ -254,8 +221,8 @@ fn grouped(dir: &Path, folders: &[PathBuf]) -> Result<Vec<Group>, Error> {
     let mut sets: Vec<(BTreeSet<String>, Vec<Run>)> = Vec::new();
     for folder in folders {
         let run = Run::read(folder)?;
-        let set = texts(&run.manifest["sets"]).into_iter().filter(|set| !set.starts_with("run.seed"));
-        let set: BTreeSet<String> = set.map(str::to_owned).collect();
+        let set = run.manifest.sets.iter().filter(|set| !set.starts_with("run.seed"));
+        let set: BTreeSet<String> = set.cloned().collect();
         match sets.iter_mut().find(|(known, _)| *known == set) {
             Some((_, runs)) => runs.push(run),
             None => sets.push((set, vec![run])),
@@ -273,7 +240,7 @@ fn grouped(dir: &Path, folders: &[PathBuf]) -> Result<Vec<Group>, Error> {
 
 /// The folders in `dir`, those with numbers for names by number.
 fn folders(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Read { file: dir.to_owned(), source };
+    let failed = |source| Error::Read { dir: dir.to_owned(), source };
     let mut folders = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -286,13 +253,8 @@ fn folders(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(folders.into_iter().map(|(_, _, path)| path).collect())
 }
 
-fn json(file: &Path) -> Result<Value, Error> {
-    let text = fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
-    serde_json::from_str(&text).map_err(|error| Error::Bad { file: file.to_owned(), what: error.to_string() })
-}
-
 /// The texts of a list.
-pub(super) fn texts(value: &Value) -> Vec<&str> {
+fn texts(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
@@ -319,129 +281,4 @@ fn comparison(value: &Value) -> Result<Comparison, String> {
     }
     let baseline = baseline.or(texts(&value["profiles"]).first().copied()).unwrap_or_default().to_owned();
     Ok(Comparison { paired: value["paired"].as_bool().unwrap_or(false), baseline, metrics })
-}
-
-/// A CSV file with named columns, read line by line.
-struct Table {
-    file: PathBuf,
-    columns: csv::StringRecord,
-    records: csv::StringRecordsIntoIter<fs::File>,
-}
-
-/// One of its lines.
-struct Line<'a> {
-    table: &'a Path,
-    number: u64,
-    columns: &'a csv::StringRecord,
-    record: csv::StringRecord,
-}
-
-impl Table {
-    fn open(file: &Path) -> Result<Self, Error> {
-        let opened = fs::File::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
-        let mut reader = csv::Reader::from_reader(opened);
-        let columns = reader.headers().map_err(|error| wrong(file, &error))?.clone();
-        Ok(Self { file: file.to_owned(), columns, records: reader.into_records() })
-    }
-
-    fn next(&mut self) -> Option<Result<Line<'_>, Error>> {
-        let record = match self.records.next()? {
-            Ok(record) => record,
-            Err(error) => return Some(Err(wrong(&self.file, &error))),
-        };
-        let number = record.position().map_or(0, csv::Position::line);
-        Some(Ok(Line { table: &self.file, number, columns: &self.columns, record }))
-    }
-}
-
-impl Line<'_> {
-    fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|name| name == column)
-    }
-
-    fn text(&self, column: &str) -> Result<&str, Error> {
-        let at = self.columns.iter().position(|name| name == column);
-        at.and_then(|at| self.record.get(at)).ok_or_else(|| Error::Bad {
-            file: self.table.to_owned(),
-            what: format!("has no column `{column}`"),
-        })
-    }
-
-    fn maybe(&self, column: &str) -> Result<Option<f64>, Error> {
-        let text = self.text(column)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-        number.map(Some).ok_or_else(|| {
-            let what =
-                format!("line {}: `{}` in column `{column}` is no number", self.number, text.escape_debug());
-            Error::Bad { file: self.table.to_owned(), what }
-        })
-    }
-
-    fn number(&self, column: &str) -> Result<f64, Error> {
-        self.maybe(column)?.ok_or_else(|| {
-            let what = format!("line {}: column `{column}` is empty", self.number);
-            Error::Bad { file: self.table.to_owned(), what }
-        })
-    }
-}
-
-fn wrong(file: &Path, error: &csv::Error) -> Error {
-    Error::Bad { file: file.to_owned(), what: error.to_string() }
-}
-
-fn peers(file: &Path) -> Result<Vec<Peer>, Error> {
-    let mut table = Table::open(file)?;
-    let mut peers = Vec::new();
-    while let Some(line) = table.next() {
-        let line = line?;
-        peers.push(Peer {
-            class: line.text("class")?.to_owned(),
-            arrived: line.number("arrived_s")?,
-            completed: line.maybe("completed_s")?,
-            left: line.maybe("left_s")?,
-            uploaded: line.number("uploaded_bytes")?,
-            downloaded: line.number("downloaded_bytes")?,
-            normalized_upload: if line.has("normalized_upload") {
-                line.maybe("normalized_upload")?
-            } else {
-                None
-            },
-        });
-    }
-    Ok(peers)
-}
-
-fn series(file: &Path) -> Result<Vec<Series>, Error> {
-    let mut table = Table::open(file)?;
-    let mut series: Vec<Series> = Vec::new();
-    let mut last = 0; // most rows belong to the series after that of the row before
-    while let Some(line) = table.next() {
-        let line = line?;
-        let (metric, scope) = (line.text("metric")?, line.text("scope")?);
-        let is = |series: &Series| series.metric == metric && series.scope == scope;
-        let next = (last + 1) % series.len().max(1);
-        let at = [last, next].into_iter().find(|at| series.get(*at).is_some_and(is));
-        last = at.or_else(|| series.iter().position(is)).unwrap_or(series.len());
-        if last == series.len() {
-            series.push(Series { metric: metric.to_owned(), scope: scope.to_owned(), points: Vec::new() });
-        }
-        if let Some(value) = line.maybe("value")? {
-            series[last].points.push((line.number("t")?, value));
-        }
-    }
-    Ok(series)
-}
-
-fn chokes(file: &Path) -> Result<Vec<Choke>, Error> {
-    let mut table = Table::open(file)?;
-    let mut chokes = Vec::new();
-    while let Some(line) = table.next() {
-        let line = line?;
-        let (from, to) = (line.text("from")?.to_owned(), line.text("to")?.to_owned());
-        chokes.push(Choke { from, to, seconds: line.number("unchoked_s")? });
-    }
-    Ok(chokes)
 }

@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::metrics::{self, Metric};
-use super::read::{Comparison, Group, SPREAD, Study};
+use super::read::{Comparison, Group, Study};
 use super::text::{Unit, escape, fixed, number};
+use crate::measure::{self, Dist, OVERALL};
 use crate::stats;
 
 /// More groups than this, and they become rows instead of columns.
 const MOST_COLUMNS: usize = 5;
+
+/// The figures of a distribution that are shown.
+const PARTS: [&str; 5] = ["mean", "median", "p5", "p95", "max"];
+
+/// They themselves.
+pub(super) fn parts(dist: &Dist) -> [f64; 5] {
+    [dist.mean, dist.median, dist.p5, dist.p95, dist.max]
+}
 
 /// All metrics: of one swarm their distributions, of several groups their means beside each other.
 pub(super) fn metrics(study: &Study) -> String {
@@ -36,12 +45,13 @@ pub(super) fn metrics(study: &Study) -> String {
 }
 
 fn scopes(study: &Study) -> Vec<String> {
-    let mut scopes: Vec<String> = Vec::new();
-    for (name, metrics) in study.runs().flat_map(|run| &run.summary.scopes) {
-        if !metrics.is_empty() && !scopes.contains(name) {
-            scopes.push(name.clone());
-        }
-    }
+    let classes_of = study.runs().flat_map(|run| run.summary.classes.keys());
+    let mut scopes: Vec<String> = std::iter::once(OVERALL.to_owned()).chain(classes_of.cloned()).collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes.retain(|scope| {
+        study.runs().any(|run| run.metrics(scope).is_some_and(|metrics| !metrics.is_empty()))
+    });
     let classes = study.classes();
     scopes.sort_by_key(|scope| classes.iter().position(|class| class == scope).map_or(0, |at| at + 1));
     scopes
@@ -49,7 +59,7 @@ fn scopes(study: &Study) -> Vec<String> {
 
 fn scope_title(scope: &str) -> String {
     match scope {
-        "overall" => "The whole swarm".to_owned(),
+        OVERALL => "The whole swarm".to_owned(),
         class => format!("Class {}", escape(class)),
     }
 }
@@ -66,20 +76,16 @@ fn over_runs(groups: &[Group]) -> String {
 fn names(groups: &[Group], scope: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for run in groups.iter().flat_map(|group| &group.runs) {
-        let found = run.summary.scopes.iter().filter(|(name, _)| name == scope);
-        for (name, _) in found.flat_map(|(_, metrics)| metrics) {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
+        names.extend(run.metrics(scope).into_iter().flat_map(|metrics| metrics.keys().cloned()));
     }
     names.sort_by(|a, b| (metrics::place(a), a).cmp(&(metrics::place(b), b)));
+    names.dedup();
     names
 }
 
 /// A figure of a metric in every run that has it.
 fn values(group: &Group, scope: &str, metric: &str, part: usize) -> Vec<f64> {
-    group.runs.iter().filter_map(|run| run.summary.metric(scope, metric)?.figures[part]).collect()
+    group.runs.iter().filter_map(|run| Some(parts(&run.metric(scope, metric)?)[part])).collect()
 }
 
 /// The head of a metric's row.
@@ -119,10 +125,10 @@ const CLOSE: &str = "</tbody></table></div>\n";
 fn of_one(group: &Group, scope: &str) -> String {
     let mut html = String::new();
     let caption = format!("{}{}", scope_title(scope), over_runs(std::slice::from_ref(group)));
-    let heads = ["metric"].into_iter().chain(SPREAD).chain(["unit"]).map(str::to_owned);
+    let heads = ["metric"].into_iter().chain(PARTS).chain(["unit"]).map(str::to_owned);
     open(&mut html, &caption, &heads.collect::<Vec<_>>());
     for name in names(std::slice::from_ref(group), scope) {
-        let parts: Vec<Vec<f64>> = (0..SPREAD.len()).map(|part| values(group, scope, &name, part)).collect();
+        let parts: Vec<Vec<f64>> = (0..PARTS.len()).map(|part| values(group, scope, &name, part)).collect();
         let typical =
             parts.iter().filter_map(|values| stats::mean(values)).fold(0.0, |a: f64, b| a.max(b.abs()));
         let (size, unit) = Metric::of(&name).unit.shown(typical);
@@ -158,7 +164,7 @@ fn of_many(groups: &[Group], scope: &str) -> String {
     let mut html = String::new();
     let mut shown = names(groups, scope);
     shown.retain(|name| metrics::is_key(name));
-    shown.truncate(7);
+    shown.truncate(6);
     let units: Vec<(f64, &str)> = shown
         .iter()
         .map(|name| {
@@ -181,6 +187,20 @@ fn of_many(groups: &[Group], scope: &str) -> String {
         let _ = writeln!(html, "<tr><th scope=\"row\">{}</th>{cells}</tr>", escape(&group.name));
     }
     html + CLOSE
+}
+
+/// How the metrics in the tables are computed.
+pub(super) fn definitions(study: &Study) -> String {
+    let mut shown: Vec<String> = scopes(study).iter().flat_map(|scope| names(&study.groups, scope)).collect();
+    shown.sort_by(|a, b| (metrics::place(a), a).cmp(&(metrics::place(b), b)));
+    shown.dedup();
+    let mut html =
+        String::from("<details>\n<summary>How the metrics are computed</summary>\n<dl class=\"run\">\n");
+    for metric in shown.iter().filter_map(|name| measure::metric(name)) {
+        let (name, formula) = (escape(metric.name), escape(metric.formula));
+        let _ = writeln!(html, "<div><dt><code>{name}</code></dt><dd>{formula}</dd></div>");
+    }
+    html + "</dl>\n</details>\n"
 }
 
 /// All differences of a comparison.

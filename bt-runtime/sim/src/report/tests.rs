@@ -113,15 +113,11 @@ fn what_is_wrong_is_said_in_one_line_that_names_the_file() {
     told("nothing to report");
     sample::run(dir.path(), 1, 1.0, false);
     for (file, text, wanted) in [
-        ("peers.csv", "peer,class\n1,a\n", "peers.csv: has no column `arrived_s`"),
-        (
-            "series.csv",
-            "t,scope,metric,value\n1,a,b,c\n",
-            "series.csv: line 2: `c` in column `value` is no number",
-        ),
-        ("choke_matrix.csv", "from,to,unchoked_s\na,b\n", "choke_matrix.csv: "),
-        ("summary.json", "{\"overall\": 1}", "summary.json: has no table `overall`"),
-        ("manifest.json", "{", "manifest.json: EOF"),
+        ("peers.csv", "peer,class\n1,a\n", "peers.csv\": line 1: there is no column arrived_s"),
+        ("series.csv", "t,scope,metric,value\n1,a,b,c\n", "series.csv\": line 2: value is \"c\""),
+        ("choke_matrix.csv", "from,to\n", "choke_matrix.csv\": line 1: there is no column unchoked_s"),
+        ("summary.json", "{\"overall\": 1}", "summary.json\": invalid type"),
+        ("manifest.json", "{", "manifest.json\": EOF"),
     ] {
         let good = fs::read_to_string(at(file)).unwrap();
         fs::write(at(file), text).unwrap();
@@ -130,7 +126,7 @@ fn what_is_wrong_is_said_in_one_line_that_names_the_file() {
         if file == "manifest.json" {
             told("nothing to report")
         } else {
-            told(&format!("{file}: No such file"))
+            told(&format!("{file}\": No such file"))
         }
         fs::write(at(file), good).unwrap();
     }
@@ -152,7 +148,11 @@ fn a_swarm_of_nobody_still_has_a_page() {
     ] {
         fs::write(dir.path().join(file), columns).unwrap();
     }
-    fs::write(dir.path().join("summary.json"), "{\"overall\": {}}").unwrap();
+    fs::write(
+        dir.path().join("summary.json"),
+        r#"{"overall": {}, "classes": {}, "end_s": 0, "finished": 0, "censored": 0, "counts": {}}"#,
+    )
+    .unwrap();
     assert!(page(dir.path()).contains("0 of 0"));
     assert!(plots(dir.path()).is_empty());
 }

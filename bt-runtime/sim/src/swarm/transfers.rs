@@ -6,7 +6,6 @@ use bt_api::{BlockRef, Instant, PeerKey, Share};
 use bt_engine::{Input, Tag};
 
 use super::Swarm;
-use super::agenda::Class;
 use super::node::Sending;
 use super::wires::Mail;
 use crate::sharing::FlowId;
@@ -23,8 +22,6 @@ pub(super) struct Transfer {
     /// Bytes per second.
     rate: f64,
     since: Instant,
-    /// Which of the agenda's entries for it counts: the last.
-    stamp: u32,
 }
 
 /// What an equal share weighs: other weights are in proportion, and one of nothing is small beside it.
@@ -71,23 +68,20 @@ impl Swarm<'_> {
         if self.transfers.len() <= flow.index() {
             self.transfers.resize(flow.index() + 1, Transfer::default());
         }
-        let stamp = self.transfers[flow.index()].stamp;
         self.transfers[flow.index()] =
-            Transfer { node, peer: peer.0, weight, cap, left, rate: 0.0, since: self.now, stamp };
+            Transfer { node, peer: peer.0, weight, cap, left, rate: 0.0, since: self.now };
         let sending = Sending { flow, block: Some(block), queue: VecDeque::new(), held: Vec::new() };
         self.nodes[node as usize].connect(peer).sending = Some(Box::new(sending));
         self.shares_changed = true;
     }
 
-    /// Puts the end of the block down at the present rate; what was put down for it before no longer counts.
+    /// Puts the end of the block down at the present rate.
     fn schedule(&mut self, flow: FlowId) {
-        let transfer = &mut self.transfers[flow.index()];
-        transfer.stamp = transfer.stamp.wrapping_add(1);
+        let transfer = &self.transfers[flow.index()];
         let nanos = (transfer.left / transfer.rate * 1e9).ceil();
         // A float that is too large for it becomes the largest integer: a moment that never comes.
         let at = Instant::from_nanos(transfer.since.as_nanos().saturating_add(nanos as u64));
-        let what = u64::from(transfer.stamp) << 32 | flow.index() as u64;
-        self.agenda.put(at, Class::Transfer, transfer.node, what);
+        self.agenda.put_transfer(at, transfer.node, flow.index() as u32);
     }
 
     /// Works out the shares anew, and with them when transfers end.
@@ -106,13 +100,9 @@ impl Swarm<'_> {
         self.changed = changed;
     }
 
-    /// The last byte of a block has left, if `what` is the last entry for its transfer.
-    pub(super) fn transferred(&mut self, what: u64) {
-        let (place, stamp) = (what as u32, (what >> 32) as u32);
-        let Transfer { node, peer, stamp: current, .. } = self.transfers[place as usize];
-        if stamp != current {
-            return;
-        }
+    /// The last byte of the block on `flow` has left.
+    pub(super) fn transferred(&mut self, flow: u32) {
+        let Transfer { node, peer, .. } = self.transfers[flow as usize];
         let peer = PeerKey(peer);
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
         let (other, Some(there), Some(sending)) =
@@ -143,8 +133,7 @@ impl Swarm<'_> {
     pub(super) fn abort(&mut self, node: u32, peer: PeerKey) {
         if let Some(sending) = self.nodes[node as usize].connect(peer).sending.take() {
             self.sharing.stop(sending.flow);
-            let transfer = &mut self.transfers[sending.flow.index()];
-            transfer.stamp = transfer.stamp.wrapping_add(1);
+            self.agenda.clear_transfer(sending.flow.index() as u32);
             self.shares_changed = true;
         }
     }

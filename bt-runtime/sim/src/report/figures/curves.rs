@@ -13,7 +13,7 @@ pub(super) type Curves<T> = Vec<(String, usize, T)>;
 pub(super) fn completion(study: &Study, name: &str, curves: Curves<Distribution>, class: &str) -> Figure {
     let seeds = study.groups.iter().map(|group| group.runs.len()).max().unwrap_or(1);
     let unfinished: usize = curves.iter().map(|(_, _, times)| times.unfinished()).sum();
-    let bounds = study.runs().filter_map(|run| run.summary.bound);
+    let bounds = study.runs().filter_map(|run| run.summary.bound_s);
     let bound = bounds.fold(f64::INFINITY, f64::min);
     let mut caption = format!(
         "Fraction of {} that have completed within a time from their arrival.",

@@ -19,7 +19,7 @@ pub(super) fn heat(group: &Group, classes: &[&str], name: &str, title: &str) -> 
     }
     let seconds = |from: &str, to: &str| -> f64 {
         let all = group.runs.iter().flat_map(|run| &run.chokes);
-        all.filter(|choke| choke.from == from && choke.to == to).map(|choke| choke.seconds).sum()
+        all.filter(|choke| choke.from == from && choke.to == to).map(|choke| choke.unchoked_s).sum()
     };
     let row = |from: &&str| {
         let row: Vec<f64> = names.iter().map(|to| seconds(from, to)).collect();
@@ -29,7 +29,7 @@ pub(super) fn heat(group: &Group, classes: &[&str], name: &str, title: &str) -> 
     let cells: Vec<Vec<_>> = names.iter().map(row).collect();
     cells.iter().flatten().flatten().next()?;
     let index = |class: &&str| {
-        let spread = |run: &Run| run.summary.metric(class, metrics::CLUSTERING)?.mean();
+        let spread = |run: &Run| Some(run.metric(class, metrics::CLUSTERING)?.mean);
         let values: Vec<f64> = group.runs.iter().filter_map(spread).collect();
         stats::mean(&values).map_or("–".to_owned(), |mean| fixed(mean, 2))
     };

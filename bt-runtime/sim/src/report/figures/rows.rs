@@ -6,6 +6,7 @@ use super::super::read::{Comparison, Group, Study};
 use super::super::scale::Axis;
 use super::super::text::{Unit, fixed, number};
 use super::{Figure, MOST_CURVES, Plot};
+use crate::measure::OVERALL;
 use crate::stats;
 
 /// The forest plot of a comparison.
@@ -63,7 +64,7 @@ pub(super) fn means(study: &Study) -> Vec<Figure> {
         let metric = Metric::of(name);
         let row = |(style, group): (usize, &Group)| {
             let values: Vec<f64> =
-                group.runs.iter().filter_map(|run| run.summary.metric("overall", name)?.mean()).collect();
+                group.runs.iter().filter_map(|run| Some(run.metric(OVERALL, name)?.mean)).collect();
             let value = stats::mean(&values)?;
             let interval = stats::interval(&values).map(|found| (found.low, found.high));
             let (size, unit) = metric.unit.shown(value.abs());

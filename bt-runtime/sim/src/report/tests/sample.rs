@@ -74,10 +74,11 @@ pub(crate) fn cell(dir: &Path, seed: u64, factor: f64, unfinished: bool, set: &s
     save("choke_matrix.csv", chokes);
     let toml = "name = \"bharambe-3\"\n[content]\nsize = \"100 MiB\"\npiece = \"256 KiB\"\n[[peers]]\nname = \"<script>\"\n";
     let manifest = json!({
-        "scenario": {"name": "bharambe-3 <i>", "toml": toml}, "seed": seed, "profiles": {"fast": "mainline", "seed": "mainline"},
-        "sets": ["tracker.reply=50", set], "versions": {"bt-sim": "0.1.0", "bt-policies": "0.1.0"},
-        "events_sha256": format!("{seed:064x}"),
-        "machine": {"wall_s": 12.5, "host": "x86_64-linux"},
+        "schema": 1, "scenario": {"name": "bharambe-3 <i>", "toml": toml}, "seed": seed,
+        "sets": ["tracker.reply=50", set], "profiles": {"fast": "mainline", "seed": "mainline"},
+        "versions": {"bt-sim": "0.1.0", "bt-policies": "0.1.0"}, "ended": "done", "end_s": 2600.0,
+        "events": 123_456, "events_sha256": format!("{seed:064x}"), "inputs": 654_321,
+        "machine": {"wall_s": 12.5, "os": "linux", "arch": "x86_64", "cores": 2},
     });
     save("manifest.json", manifest.to_string());
 }
@@ -166,7 +167,7 @@ fn summary(seed: u64, times: &[f64], factor: f64) -> Value {
     }
     json!({
         "overall": overall, "classes": classes, "bound_s": BOUND, "bound_ratio": at(1.0) / BOUND,
-        "finished": times.len(), "censored": 200 - times.len(),
+        "end_s": 2600.0, "finished": times.len(), "censored": 200 - times.len(), "counts": {},
         "left_out": {"startup_delay": "no playhead in the log"},
     })
 }

@@ -1,0 +1,62 @@
+//! Published results, reproduced: each with its set-up, what is expected and how well that is known, what was
+//! measured, and a verdict.
+//!
+//! A reproduction is a row of [`REPRODUCTIONS`] and a file of its own. It gets a [`Lab`], which runs its cells (a
+//! scenario and a seed) in parallel and keeps their results, and answers with [`Findings`]. What does not come out is
+//! reported as such, with an explanation; set-ups follow their source and what the theory assumes, nothing else.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `lab` | runs cells, keeps their results |
+//! | `findings` | what is expected and measured, and the verdicts |
+//! | `render` | findings as text and as Markdown |
+//! | `hypercube` | the optimal schedule of a central planner |
+//! | the others | one reproduction each |
+
+mod distribution_time;
+mod findings;
+mod lab;
+mod render;
+
+pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge};
+pub use lab::{Cell, Figures, Lab, LabError};
+pub use render::{Report, markdown, text};
+
+/// A published result, and how it is reproduced.
+#[derive(Clone, Copy, Debug)]
+pub struct Reproduction {
+    /// Its name in commands and files.
+    pub name: &'static str,
+    /// What is reproduced, in a line.
+    pub title: &'static str,
+    /// Where it was published.
+    pub source: &'static str,
+    /// Runs it.
+    pub run: fn(&Lab<'_>) -> Result<Findings, LabError>,
+}
+
+/// Every reproduction, in the order in which they are run.
+pub const REPRODUCTIONS: &[Reproduction] = &[distribution_time::REPRODUCTION];
+
+/// The reproduction of this name.
+pub fn reproduction(name: &str) -> Option<&'static Reproduction> {
+    REPRODUCTIONS.iter().find(|one| one.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_fit_for_files() {
+        for (at, one) in REPRODUCTIONS.iter().enumerate() {
+            assert!(
+                one.name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-'),
+                "{}",
+                one.name
+            );
+            assert!(REPRODUCTIONS[..at].iter().all(|other| other.name != one.name), "{}", one.name);
+            assert_eq!(reproduction(one.name).unwrap().title, one.title);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Runs the cells of a reproduction: in parallel, and each only once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use bt_runtime::TextError;
+
+use crate::Scenario;
+use crate::experiment::{Events, Experiment, RunError};
+use crate::measure::Measured;
+use crate::swarm::Ended;
+
+/// What is kept of a run: a few figures by name.
+pub type Figures = BTreeMap<String, f64>;
+
+/// A scenario that is run with several seeds.
+pub struct Cell<'a> {
+    /// What it is called, in the folder and while it runs: short, and another for each cell of a reproduction.
+    pub label: String,
+    /// What is run.
+    pub scenario: Scenario,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// What is kept of a run. A figure that a run does not have is left out.
+    pub read: &'a (dyn Fn(&Measured) -> Figures + Sync),
+}
+
+/// Why a reproduction came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// Somebody asked for the end.
+    #[error("interrupted")]
+    Interrupted,
+    /// A scenario or one of its profiles is wrong.
+    #[error("{}", .0.detailed())]
+    Scenario(#[from] TextError),
+    /// Something does not hold that holds in every run.
+    #[error("{label}, seed {seed}: {error}")]
+    Run {
+        /// Which cell.
+        label: String,
+        /// Which run of it.
+        seed: u64,
+        /// What is wrong.
+        error: RunError,
+    },
+    /// A result cannot be read or kept.
+    #[error("cannot {what} {}: {error}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+/// Where and how reproductions are run.
+pub struct Lab<'a> {
+    /// Small swarms and few seeds.
+    pub quick: bool,
+    /// Where results are kept and found again; `None`: nowhere.
+    pub folder: Option<PathBuf>,
+    /// How many runs go on at a time, at least 1.
+    pub threads: usize,
+    /// Told which cell goes on, how many of the runs asked for at once are done, and how many there are.
+    pub progress: &'a (dyn Fn(&str, usize, usize) + Sync),
+    /// Whether to end early.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// What made the results: those of another program do not count.
+    pub program: String,
+}
+
+/// A result as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    label: String,
+    seed: u64,
+    figures: Figures,
+}
+
+impl Lab<'_> {
+    /// The seeds 1, 2, …: so many in full, five at most if it is to be quick.
+    pub fn seeds(&self, full: u64) -> Vec<u64> {
+        (1..=if self.quick { full.min(5) } else { full }).collect()
+    }
+
+    /// The first value if it is to be quick, else the second.
+    pub fn either<T>(&self, quick: T, full: T) -> T {
+        if self.quick { quick } else { full }
+    }
+
+    /// A scenario from a text, with `sets` put in as `--set` does.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it.
+    pub fn scenario(&self, name: &str, text: &str, sets: &[String]) -> Result<Scenario, LabError> {
+        Ok(Scenario::from_text(name, text, sets)?)
+    }
+
+    /// Runs all cells, so many runs at a time as there are threads; answers with the figures of each cell, in the
+    /// order of its seeds. The answer does not depend on the order in which runs end.
+    ///
+    /// # Errors
+    /// The first one, by cell and seed; or that it was interrupted.
+    pub fn run(&self, cells: &[Cell<'_>]) -> Result<Vec<Vec<Figures>>, LabError> {
+        let jobs: Vec<(usize, u64)> = cells
+            .iter()
+            .enumerate()
+            .flat_map(|(at, cell)| cell.seeds.iter().map(move |&seed| (at, seed)))
+            .collect();
+        for cell in cells {
+            self.write_scenario(cell)?;
+        }
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let results: Vec<Mutex<Option<Result<Figures, LabError>>>> =
+            jobs.iter().map(|_| Mutex::new(None)).collect();
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(&(cell, seed)) = jobs.get(at) else { break };
+                let cell = &cells[cell];
+                (self.progress)(&cell.label, done.load(Ordering::Relaxed), jobs.len());
+                let result = self.one(cell, seed);
+                if result.is_err() {
+                    // Nobody begins another one.
+                    next.store(jobs.len(), Ordering::Relaxed);
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+                *results[at].lock().expect("nobody panics while it is held") = Some(result);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads.min(jobs.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let results =
+            results.into_iter().map(|one| one.into_inner().expect("nobody panics while it is held"));
+        let mut figures: Vec<Vec<Figures>> = cells.iter().map(|_| Vec::new()).collect();
+        let mut skipped = false;
+        for ((cell, _), result) in jobs.iter().zip(results) {
+            match result {
+                Some(result) => figures[*cell].push(result?),
+                None => skipped = true,
+            }
+        }
+        if skipped { Err(LabError::Interrupted) } else { Ok(figures) }
+    }
+
+    /// One run, or its result of an earlier time.
+    fn one(&self, cell: &Cell<'_>, seed: u64) -> Result<Figures, LabError> {
+        let path = self.folder.as_ref().map(|folder| folder.join("cells").join(self.file(cell, seed)));
+        if let Some(kept) = path.as_deref().and_then(kept_at) {
+            return Ok(kept.figures);
+        }
+        if (self.stop)() {
+            return Err(LabError::Interrupted);
+        }
+        let experiment = Experiment { scenario: &cell.scenario, seed, sets: &[], events: Events::Dropped };
+        let done = experiment.run(&mut |_, _| !(self.stop)()).map_err(|error| LabError::Run {
+            label: cell.label.clone(),
+            seed,
+            error,
+        })?;
+        if done.outcome.ended == Ended::Interrupted {
+            return Err(LabError::Interrupted);
+        }
+        let mut figures = (cell.read)(&done.measured);
+        figures.retain(|_, value| value.is_finite());
+        if let Some(path) = path {
+            let kept = Kept { label: cell.label.clone(), seed, figures: figures.clone() };
+            let text = serde_json::to_string(&kept).expect("figures are finite numbers");
+            write(&path, &text)?;
+        }
+        Ok(figures)
+    }
+
+    /// The name of a result: by all that it depends on.
+    fn file(&self, cell: &Cell<'_>, seed: u64) -> String {
+        let mut hash = Sha256::new();
+        for part in [&self.program, &cell.label, &cell.scenario.to_toml()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.update(seed.to_le_bytes());
+        let digits: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        format!("{digits}.json")
+    }
+
+    /// Writes the scenario of a cell, for `bt-lab run`.
+    fn write_scenario(&self, cell: &Cell<'_>) -> Result<(), LabError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let name: String =
+            cell.label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        write(&folder.join("scenarios").join(format!("{name}.toml")), &cell.scenario.to_toml())
+    }
+}
+
+/// A result that was kept; none if there is none, or half of one.
+fn kept_at(path: &Path) -> Option<Kept> {
+    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+}
+
+/// Writes a file as a whole or not at all.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), LabError> {
+    let failed = |error| LabError::File { what: "write", path: path.to_owned(), error };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let unfinished = path.with_extension("tmp");
+    fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).map_err(failed)
+}
