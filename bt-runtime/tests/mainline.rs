@@ -115,7 +115,13 @@ fn profile(keys: &str) -> Profile {
 async fn start(keys: &str, listen: Option<(IpAddr, u16, u16)>) -> Result<Client, SessionError> {
     let (profile, written) = (profile(keys), Written::default());
     let log = Arc::new(EventLog::to_writer(written.clone(), &RunHeader::new(&profile, 1)).unwrap());
-    let options = SessionOptions { listen, seed: 1, events: Some(log.clone()), state: None };
+    let options = SessionOptions {
+        listen,
+        seed: 1,
+        events: Some(log.clone()),
+        state: None,
+        ..SessionOptions::default()
+    };
     let session = Session::start(Arc::new(profile), options).await?;
     let trackers = Some(vec![vec!["ports://here".to_owned()]]);
     let options = AddOptions { trackers, ..AddOptions::default() };

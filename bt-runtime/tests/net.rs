@@ -71,8 +71,8 @@ async fn session_at(address: IpAddr, storage: &str, keys: &str, state: Option<&P
     let options = SessionOptions {
         listen: Some((address, 0, 0)),
         seed: 1,
-        events: None,
         state: state.map(Path::to_owned),
+        ..SessionOptions::default()
     };
     Session::start(Arc::new(profile), options).await.unwrap()
 }

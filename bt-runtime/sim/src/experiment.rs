@@ -66,29 +66,29 @@ impl Experiment<'_> {
     /// # Errors
     /// When an assertion is broken or the events cannot be written.
     pub fn run(&self, watch: &mut dyn FnMut(Instant, f64) -> bool) -> Result<Done, RunError> {
-        let Self { scenario, seed, events, .. } = *self;
+        let Self { scenario, seed, .. } = *self;
         let mut manifest = self.manifest();
-        let stream = match events {
-            Events::Dropped => None,
-            Events::Hashed => Some(EventStream::hashed(&manifest.header()).expect("a header is JSON")),
-            Events::Written(folder) => Some(EventStream::written(&manifest.header(), folder)?),
-        };
-        let mut watched = Watched { recorder: Recorder::new(stream), watch };
+        let mut watched = Watched { recorder: self.recorder(&manifest)?, watch };
         let outcome = simulate(scenario, seed, &mut watched)?;
         let Recorded { measured, stream } = watched.recorder.finish(outcome.now, scenario.lower_bound());
         if let Some(streamed) = stream? {
             manifest.events = Some(streamed.events);
             manifest.events_sha256 = Some(streamed.sha256);
         }
-        manifest.ended = match outcome.ended {
-            Ended::Done => "done",
-            Ended::Limit => "limit",
-            Ended::Interrupted => "interrupted",
-        }
-        .to_owned();
+        manifest.ended = outcome.ended.name().to_owned();
         manifest.end_s = outcome.now.as_secs_f64();
         manifest.inputs = outcome.inputs;
         Ok(Done { manifest, measured, outcome })
+    }
+
+    /// What measures it, and takes its events.
+    pub(crate) fn recorder(&self, manifest: &Manifest) -> Result<Recorder, OutputError> {
+        let stream = match self.events {
+            Events::Dropped => None,
+            Events::Hashed => Some(EventStream::hashed(&manifest.header()).expect("a header is JSON")),
+            Events::Written(folder) => Some(EventStream::written(&manifest.header(), folder)?),
+        };
+        Ok(Recorder::new(stream))
     }
 
     /// What is known of it before it is run.

@@ -14,6 +14,7 @@
 //! | [`compare`] | profiles compared over many seeds |
 //! | [`sweep`], [`gather`] | the cells of a grid, on one machine or on many |
 //! | [`tournament`] | every policy against every other in mixed swarms |
+//! | `live` | with the feature `live`: a scenario as real clients, beside its simulation |
 //! | [`report`] | one page and plots of a run or a comparison |
 //! | [`reproduce`] | published results, measured again |
 //! | [`cli`] | the whole of `bt-lab` |
@@ -27,6 +28,8 @@ pub mod experiment;
 mod fields;
 pub mod gather;
 pub mod grid;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod measure;
 pub mod output;
 pub mod replicate;

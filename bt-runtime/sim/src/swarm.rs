@@ -25,10 +25,10 @@
 mod agenda;
 mod checks;
 mod coded;
-mod comings;
+pub(crate) mod comings;
 mod node;
 mod timetable;
-mod tracker;
+pub(crate) mod tracker;
 mod transfers;
 mod wires;
 
@@ -75,6 +75,17 @@ pub enum Ended {
     Interrupted,
 }
 
+impl Ended {
+    /// As manifests have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Limit => "limit",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// What a run was, besides its events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
@@ -103,13 +114,13 @@ const PROGRESS_EVERY: u64 = 1 << 14;
 const PORT: u16 = 6881;
 
 /// Where `node` is reached: 10.0.0.0/8 has room for 2^24 of them.
-fn address_of(node: u32) -> SocketAddr {
+pub(crate) fn address_of(node: u32) -> SocketAddr {
     let [_, a, b, c] = node.to_be_bytes();
     SocketAddr::from(([10, a, b, c], PORT))
 }
 
 /// Who is reached at `address`.
-fn node_at(address: SocketAddr) -> Option<u32> {
+pub(crate) fn node_at(address: SocketAddr) -> Option<u32> {
     match address {
         SocketAddr::V4(v4) if v4.ip().octets()[0] == 10 => {
             let [_, a, b, c] = v4.ip().octets();

@@ -48,7 +48,7 @@ use async_channel::{Receiver, Sender};
 use async_std::future::timeout;
 use async_std::task::{self, JoinHandle};
 use bt_api::config::{Limit, Rate};
-use bt_api::{Announce, InfoHash, PeerId, rng};
+use bt_api::{Announce, InfoHash, PeerId, StorageBackend, rng};
 use bt_engine::metainfo::Metainfo;
 use bt_engine::settings::{ChokedRequest, LateBitfield, Limiter, PortChoice};
 use bt_engine::wire::Decoder;
@@ -89,13 +89,34 @@ pub struct SessionOptions {
     pub events: Option<Arc<EventLog>>,
     /// The folder of resume files; without it none is read or written.
     pub state: Option<PathBuf>,
+    /// How fast its sockets are, whatever the profile limits besides.
+    pub link: Link,
+    /// Where torrents are kept, in place of the profile's store.
+    pub store: Option<Arc<dyn StorageBackend>>,
 }
 
 impl Default for SessionOptions {
     /// As the profile says, with a seed that no other run has.
     fn default() -> Self {
-        Self { listen: None, seed: peer_id::fresh_seed(), events: None, state: None }
+        Self {
+            listen: None,
+            seed: peer_id::fresh_seed(),
+            events: None,
+            state: None,
+            link: Link::default(),
+            store: None,
+        }
     }
+}
+
+/// An access link that all sockets of a session share, kept where bytes go through them; engines know nothing of it,
+/// as they know nothing of a real one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Payload out in bytes per second; `None`: as fast as it goes.
+    pub up: Option<u64>,
+    /// All that comes in, in bytes per second.
+    pub down: Option<u64>,
 }
 
 /// How a torrent is added.
@@ -168,6 +189,8 @@ pub(crate) struct Shared {
     pub(crate) router: Arc<Router>,
     pub(crate) events: Option<Arc<EventLog>>,
     pub(crate) state: Option<PathBuf>,
+    pub(crate) link: Link,
+    pub(crate) store: Option<Arc<dyn StorageBackend>>,
     /// The address that connections are made from.
     pub(crate) bind: Option<IpAddr>,
 }
@@ -200,13 +223,15 @@ impl Session {
         let host = Arc::new(NetHost::new(pool.clone()));
         let shared = Arc::new(Shared {
             cache: CacheBudget::new(pool.limit() / CACHE_DIVISOR),
-            download: Throttle::new(bytes_per_sec(settings.net.download_limit)),
+            download: Throttle::new(lower(bytes_per_sec(settings.net.download_limit), options.link.down)),
             upload: Throttle::new(None),
             upload_limit: Mutex::new(None),
             trackers: Trackers::new(profile.trackers(), host.clone(), settings.announce.timeout.get()),
             router: Arc::default(),
             events: options.events,
             state: options.state,
+            link: options.link,
+            store: options.store,
             host,
             pool,
             bind,
@@ -229,18 +254,19 @@ impl Session {
     pub fn set_upload_limit(&self, limit: Limit<Rate>) {
         let rate = bytes_per_sec(limit);
         *lock(&self.shared.upload_limit) = rate;
-        self.shared.upload.set(match self.shared.settings.upload.limiter {
+        let kept_here = match self.shared.settings.upload.limiter {
             Limiter::Bucket => rate,
             // They send whole blocks: over the limit and then none (CN-13), or each when it is paid for (CN-18).
             Limiter::Suspend | Limiter::Unit => None,
-        });
+        };
+        self.shared.upload.set(lower(kept_here, self.shared.link.up));
         // When a change waits already, this one is seen with it.
         let _ = self.changed.try_send(());
     }
 
     /// Sets another limit on download of all torrents together; it holds at once.
     pub fn set_download_limit(&self, limit: Limit<Rate>) {
-        self.shared.download.set(bytes_per_sec(limit));
+        self.shared.download.set(lower(bytes_per_sec(limit), self.shared.link.down));
     }
 
     /// Where it listens.
@@ -322,6 +348,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn bytes_per_sec(limit: Limit<Rate>) -> Option<u64> {
     limit.get().map(|rate| rate.0)
+}
+
+/// The lower of two limits, where there are any.
+fn lower(limit: Option<u64>, link: Option<u64>) -> Option<u64> {
+    limit.into_iter().chain(link).min()
 }
 
 /// Gives each torrent its part of the limit on upload: again and again while there is one, and when it changes.

@@ -65,7 +65,7 @@ pub(crate) async fn start(
     }
     let saved = resume.as_ref().filter(|_| !check_all).and_then(|resume| resume.store.clone());
     let torrent = Arc::new(metainfo.torrent(folder, saved));
-    let backend = shared.profile.storage();
+    let backend = shared.store.clone().unwrap_or_else(|| shared.profile.storage());
     let host: Arc<dyn Host> = Arc::new(shared.host.of_store(done.clone()));
     let opening = AssertUnwindSafe(async {
         let store: Arc<dyn TorrentStore> = backend.open(torrent.clone(), host).await?.into();

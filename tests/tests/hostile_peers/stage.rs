@@ -89,7 +89,13 @@ impl Node {
         let events = EventLog::to_writer(written.clone(), &RunHeader::new(&profile, seed)).unwrap();
         let events = Arc::new(events);
         let listen = Some((Ipv4Addr::LOCALHOST.into(), 0, 0));
-        let options = SessionOptions { listen, seed, events: Some(events.clone()), state: None };
+        let options = SessionOptions {
+            listen,
+            seed,
+            events: Some(events.clone()),
+            state: None,
+            ..SessionOptions::default()
+        };
         let session = block_on(Session::start(Arc::new(profile), options)).unwrap();
         let options = AddOptions {
             folder: folder.path().to_owned(),

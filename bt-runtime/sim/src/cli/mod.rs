@@ -3,6 +3,8 @@
 mod compare;
 mod gather;
 mod list;
+#[cfg(feature = "live")]
+mod live;
 mod many;
 mod measure;
 mod report;
@@ -40,6 +42,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
         Ok(Arguments { command: Command::Gather(options) }) => gather::run(&options, terminal),
         Ok(Arguments { command: Command::Tournament(options) }) => tournament::run(&options, terminal),
         Ok(Arguments { command: Command::Measure(options) }) => measure::run(&options, terminal),
+        #[cfg(feature = "live")]
+        Ok(Arguments { command: Command::Live(options) }) => live::run(&options, terminal),
         Ok(Arguments { command: Command::Report(options) }) => report::run(&options, terminal),
         Ok(Arguments { command: Command::Reproduce(options) }) => reproduce::run(&options, terminal),
         Ok(Arguments { command: Command::List(options) }) => list::run(&options, terminal),
@@ -83,6 +87,8 @@ enum Command {
     Gather(gather::Options),
     Tournament(tournament::Options),
     Measure(measure::Options),
+    #[cfg(feature = "live")]
+    Live(live::Options),
     Report(report::Options),
     Reproduce(reproduce::Options),
     List(list::Options),

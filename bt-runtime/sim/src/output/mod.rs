@@ -43,6 +43,9 @@ pub const SCHEMA: u32 = 1;
 pub struct Manifest {
     /// The layout of the files: [`SCHEMA`].
     pub schema: u32,
+    /// `live` where real clients ran in real time; nothing where it was simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
     /// The scenario.
     pub scenario: ScenarioText,
     /// The seed of every draw.

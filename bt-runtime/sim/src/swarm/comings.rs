@@ -32,9 +32,14 @@ pub(super) struct Comings {
     finished: u32,
 }
 
-/// The arrivals of a group.
+/// The peers of a group that come.
 struct Coming {
     settings: Arc<Settings>,
+    arrivals: Schedule,
+}
+
+/// The arrivals of a group.
+pub(crate) struct Schedule {
     draws: Generator,
     /// How many came.
     came: u32,
@@ -45,19 +50,9 @@ struct Coming {
 impl Comings {
     pub(super) fn new(scenario: &Scenario, seed: u64, agenda: &mut Agenda) -> Self {
         let groups = scenario.groups.iter().enumerate().map(|(place, group)| {
-            let all = match &group.arrives {
-                Arrivals::Trace(times) => {
-                    Some(group.count.map_or(times.len() as u32, |count| count.min(times.len() as u32)))
-                }
-                _ => group.count,
-            };
-            let mut coming = Coming {
-                settings: Arc::new(settings_of(scenario, group)),
-                draws: rng::stream(seed, place as u64, "arrivals"),
-                came: 0,
-                all,
-            };
-            if let Some(at) = coming.next(&group.arrives, Instant::ZERO) {
+            let settings = Arc::new(settings_of(scenario, group));
+            let mut coming = Coming { settings, arrivals: Schedule::new(group, place, seed) };
+            if let Some(at) = coming.arrivals.next(&group.arrives, Instant::ZERO) {
                 agenda.put(at, Class::Arrival, place as u32, 0);
             }
             coming
@@ -67,20 +62,41 @@ impl Comings {
 
     /// Whether everyone came, and nobody lacks anything.
     pub(super) fn all_done(&self) -> bool {
-        self.unfinished == 0 && self.groups.iter().all(|coming| coming.all == Some(coming.came))
+        self.unfinished == 0 && self.groups.iter().all(|coming| coming.arrivals.is_over())
     }
 
     /// How many of those who ever come are done, from 0 to 1; 0 where arrivals have no end.
     pub(super) fn part_done(&self) -> f64 {
-        let all: Option<u32> = self.groups.iter().map(|coming| coming.all).sum();
+        let all: Option<u32> = self.groups.iter().map(|coming| coming.arrivals.all).sum();
         all.map_or(0.0, |all| f64::from(self.finished) / f64::from(all.max(1)))
     }
 }
 
-impl Coming {
+impl Schedule {
+    /// Of `group`, which is number `place` of the scenario.
+    pub(crate) fn new(group: &Group, place: usize, seed: u64) -> Self {
+        let all = match &group.arrives {
+            Arrivals::Trace(times) => {
+                Some(group.count.map_or(times.len() as u32, |count| count.min(times.len() as u32)))
+            }
+            _ => group.count,
+        };
+        Self { draws: rng::stream(seed, place as u64, "arrivals"), came: 0, all }
+    }
+
+    /// Whether everyone came.
+    fn is_over(&self) -> bool {
+        self.all == Some(self.came)
+    }
+
+    /// The next one came.
+    pub(crate) fn advance(&mut self) {
+        self.came += 1;
+    }
+
     /// When the next one arrives, if one does; the last one did at `before`.
-    fn next(&mut self, arrives: &Arrivals, before: Instant) -> Option<Instant> {
-        if self.all == Some(self.came) {
+    pub(crate) fn next(&mut self, arrives: &Arrivals, before: Instant) -> Option<Instant> {
+        if self.is_over() {
             return None;
         }
         Some(match arrives {
@@ -112,11 +128,30 @@ fn settings_of(scenario: &Scenario, group: &Group) -> Settings {
     settings
 }
 
-fn wait(wait: Wait, draws: &mut Generator) -> Duration {
+/// How long `wait` is this time.
+pub(crate) fn wait(wait: Wait, draws: &mut Generator) -> Duration {
     match wait {
         Wait::After(time) => time,
         Wait::Exponential(mean) => chance::exponential(draws, mean),
     }
+}
+
+/// What a peer of `group` holds on arrival.
+pub(crate) fn held_by(scenario: &Scenario, group: &Group, draws: &mut Generator) -> PieceSet {
+    let pieces = scenario.content.pieces();
+    let mut have = if group.complete { PieceSet::full(pieces) } else { PieceSet::new(pieces) };
+    match &group.have {
+        _ if group.complete => {}
+        Have::Fraction(_) => {
+            let drawn = chance::sample(draws, pieces, group.have.count(pieces));
+            drawn.into_iter().for_each(|piece| _ = have.insert(PieceIndex(piece)));
+        }
+        Have::Missing(missing) => {
+            have = PieceSet::full(pieces);
+            missing.iter().for_each(|piece| _ = have.remove(PieceIndex(*piece)));
+        }
+    }
+    have
 }
 
 impl Swarm<'_> {
@@ -124,9 +159,9 @@ impl Swarm<'_> {
     pub(super) fn arrive(&mut self, group: u32) {
         let (place, arrives) = (group as usize, &self.scenario.groups[group as usize].arrives);
         loop {
-            self.comings.groups[place].came += 1;
+            self.comings.groups[place].arrivals.advance();
             self.join(place);
-            match self.comings.groups[place].next(arrives, self.now) {
+            match self.comings.groups[place].arrivals.next(arrives, self.now) {
                 Some(at) if at <= self.now => {}
                 Some(at) => return self.agenda.put(at, Class::Arrival, group, 0),
                 None => return,
@@ -138,7 +173,7 @@ impl Swarm<'_> {
         let (scenario, number) = (self.scenario, self.nodes.len() as u32);
         let group = &scenario.groups[place];
         let stream = |name| rng::stream(self.seed, u64::from(number), name);
-        let have = self.held_by(group, &mut stream("have"));
+        let have = held_by(scenario, group, &mut stream("have"));
         let settings = self.comings.groups[place].settings.clone();
         let mut id = [b'-'; 20];
         id[..4].copy_from_slice(&number.to_be_bytes());
@@ -199,24 +234,6 @@ impl Swarm<'_> {
             }
         }
         self.carry_out(number);
-    }
-
-    /// What a peer of `group` holds on arrival.
-    fn held_by(&self, group: &Group, draws: &mut Generator) -> PieceSet {
-        let pieces = self.scenario.content.pieces();
-        let mut have = if group.complete { PieceSet::full(pieces) } else { PieceSet::new(pieces) };
-        match &group.have {
-            _ if group.complete => {}
-            Have::Fraction(_) => {
-                let drawn = chance::sample(draws, pieces, group.have.count(pieces));
-                drawn.into_iter().for_each(|piece| _ = have.insert(PieceIndex(piece)));
-            }
-            Have::Missing(missing) => {
-                have = PieceSet::full(pieces);
-                missing.iter().for_each(|piece| _ = have.remove(PieceIndex(*piece)));
-            }
-        }
-        have
     }
 
     /// `node` has everything now.

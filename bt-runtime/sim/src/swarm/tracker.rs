@@ -12,7 +12,7 @@ use super::address_of;
 const INTERVAL: Duration = Duration::from_secs(1800);
 
 /// The tracker of one torrent.
-pub(super) struct Tracker {
+pub(crate) struct Tracker {
     /// Most peers in a reply.
     reply: u32,
     /// Who takes part.
@@ -24,12 +24,12 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    pub(super) fn new(reply: u32) -> Self {
+    pub(crate) fn new(reply: u32) -> Self {
         Self { reply, present: Vec::new(), places: BTreeMap::new(), complete: 0 }
     }
 
     /// Takes the announce of `node`, whose draws come from `rng`.
-    pub(super) fn announce(&mut self, node: u32, announce: &Announce, rng: &mut Generator) -> AnnounceReply {
+    pub(crate) fn announce(&mut self, node: u32, announce: &Announce, rng: &mut Generator) -> AnnounceReply {
         if announce.event == Some(AnnounceEvent::Stopped) {
             self.forget(node);
             return AnnounceReply::default();

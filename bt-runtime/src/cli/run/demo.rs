@@ -54,7 +54,8 @@ pub(super) async fn run(
     let metainfo = metainfo.map_err(cannot("cannot write the file"))?;
 
     let loopback = Some((IpAddr::V4(Ipv4Addr::LOCALHOST), 0, 0));
-    let session = SessionOptions { listen: loopback, seed, events: None, state: None };
+    let session =
+        SessionOptions { listen: loopback, seed, events: None, state: None, ..SessionOptions::default() };
     let seeder = Session::start(seeder_profile, SessionOptions { seed: !seed, ..session.clone() }).await;
     let seeder = seeder.map_err(|error| Failure::failed(format!("demo: the seeder: {error}")))?;
     let add = AddOptions { folder: from, ..AddOptions::default() };

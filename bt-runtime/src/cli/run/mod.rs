@@ -138,6 +138,7 @@ fn plan(profile: Arc<Profile>, options: &Options, seed: u64) -> Result<Plan, Fai
             seed,
             events: None,
             state: Some(state_folder(options)?),
+            ..SessionOptions::default()
         },
         events: options.events.clone(),
         stop_when: options.stop_when,
