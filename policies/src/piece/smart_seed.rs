@@ -19,6 +19,7 @@
 //! a peer is not choked while a piece is on its way to it, is a choker's business and not here.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use bt_api::plugin::{BuildError, Piece, Plugin};
@@ -204,14 +205,16 @@ impl PiecePolicy for SmartSeed {
             return Advertise::All;
         }
         self.served.resize(pieces.count() as usize, 0);
-        if !self.peers.contains_key(&peer) {
+        match self.peers.entry(peer) {
             // Its bitfield may be on its way: what it lacks is known at the next look.
-            let shown = PieceSet::new(pieces.count());
-            self.peers.insert(peer, Known::Some { shown, owed: Vec::new(), counted: facts.uploaded });
-        } else if self.next_look.is_some_and(|due| due <= now) {
-            self.look(now, view, rng);
-        } else {
-            self.fill(facts, view, rng);
+            Entry::Vacant(place) => {
+                let shown = PieceSet::new(pieces.count());
+                place.insert(Known::Some { shown, owed: Vec::new(), counted: facts.uploaded });
+            }
+            Entry::Occupied(_) if self.next_look.is_some_and(|due| due <= now) => self.look(now, view, rng),
+            Entry::Occupied(_) => {
+                self.fill(facts, view, rng);
+            }
         }
         self.next_look.get_or_insert(now + EVERY);
         match self.peers.get(&peer) {
