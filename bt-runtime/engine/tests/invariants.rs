@@ -372,7 +372,7 @@ impl Run {
                 } else {
                     Err(TrackerError::new(TrackerErrorKind::Refused, "no"))
                 };
-                self.feed(Input::Announced { tag: tag.unwrap_or(u64::MAX), result });
+                self.feed(Input::Announced { tag: tag.unwrap_or(u64::MAX), result: result.map(Box::new) });
             }
             Step::UploadLimit(limit) => self.feed(Input::UploadLimit(limit)),
             Step::Playhead(piece) => self.feed(Input::Playhead(PieceIndex(piece))),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bt_api::config::Duration as Length;
 use bt_api::{
-    AnnounceReply, Cause, ChokePolicy, Instant, Notice, PeerAddress, PeerEvent, PieceIndex, PieceSet, Rng,
-    Serve, SwarmView, TrackerError, TrackerErrorKind, Unchokes, Waiting,
+    Cause, ChokePolicy, Instant, Notice, PeerAddress, PeerEvent, PieceIndex, PieceSet, Rng, Serve, SwarmView,
+    TrackerError, TrackerErrorKind, Unchokes, Waiting,
 };
 use bt_engine::wire::Message;
 use bt_engine::{CloseReason, Event, Input, Output};
