@@ -72,9 +72,9 @@ pub(super) fn raise_open_files(scenario: &Scenario, peers: usize) -> Result<(), 
         return Ok(());
     }
     let wanted = Rlimit { current: Some(needed), maximum };
-    setrlimit(Resource::Nofile, wanted).map_err(|error| {
-        let may = current.unwrap_or(0);
-        format!("{peers} peers need {needed} open files, and this process may have {may} (see `ulimit -n`): {error}")
+    setrlimit(Resource::Nofile, wanted).map_err(|_| {
+        let most = maximum.or(current).unwrap_or(0);
+        format!("{peers} peers need {needed} open files, and this process may have {most} (see `ulimit -n`)")
     })
 }
 
