@@ -163,6 +163,8 @@ pub fn run_into(
     let over = AtomicBool::new(false);
     let result = thread::scope(|scope| {
         let witness = scope.spawn(|| witness(&over));
+        // Whatever happens: the scope waits for it.
+        let end = End(&over);
         let result = Live::new(experiment, &logs).and_then(|mut live| {
             let ended = live.run(limit, watch);
             let stopped = live.stop();
@@ -170,7 +172,7 @@ pub fn run_into(
             stopped?;
             Ok((ended, now, live))
         });
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         result.map(|ended| (ended, witness.join().unwrap_or_default()))
     });
     let result = result.and_then(|((ended, now, live), stolen)| {
@@ -197,6 +199,15 @@ pub fn run_into(
     // They are in the figures and in events.jsonl, where that was wanted.
     let _ = fs::remove_dir_all(&logs);
     result
+}
+
+/// Ends the witness when it is dropped.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// How long in all a sleeper was kept from waking up.
