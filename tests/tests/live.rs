@@ -68,10 +68,9 @@ fn a_small_swarm_takes_as_long_as_its_simulation() {
             _ => pieces - pieces / 4,
         };
         assert_eq!(row.downloaded_bytes, missing * u64::from(scenario.content.piece), "{row:?}");
+        // Who is done with the last one has not left when the run is over.
         assert!(row.left_s.is_none() || row.class == "goes", "{row:?}");
     }
-    // With the last one the run is over before it is gone.
-    assert!(measured.peers.iter().filter(|row| row.left_s.is_some()).count() >= 2);
     // Every connection has somebody at its other end, so nothing is left out for want of knowledge.
     let reasons: BTreeSet<&String> = measured.summary.left_out.values().collect();
     assert!(reasons.iter().all(|reason| !reason.contains("every peer")), "{reasons:?}");
