@@ -219,3 +219,78 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), LabError> {
     let unfinished = path.with_extension("tmp");
     fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use bt_policies as _;
+    use bt_storage as _;
+
+    use super::*;
+
+    const SCENARIO: &str = r#"
+[content]
+size = "512 KiB"
+piece = "64 KiB"
+[[peers]]
+name = "seed"
+count = 1
+complete = true
+up = "1 MiB/s"
+down = "unlimited"
+profile = { choke = { use = "random" }, piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
+[[peers]]
+name = "leecher"
+count = 5
+up = "512 KiB/s"
+down = "4 MiB/s"
+profile = { choke = { use = "random" }, piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
+"#;
+
+    fn end(measured: &Measured) -> Figures {
+        let summary = &measured.summary;
+        Figures::from([("end".to_owned(), summary.end_s), ("none".to_owned(), f64::NAN)])
+    }
+
+    fn run(threads: usize, folder: Option<&Path>, stop: &AtomicBool) -> Result<Vec<Vec<Figures>>, LabError> {
+        let lab = Lab {
+            quick: true,
+            folder: folder.map(Path::to_owned),
+            threads,
+            progress: &|_, _, _| {},
+            stop: &|| stop.load(Ordering::Relaxed),
+            program: "this".to_owned(),
+        };
+        let cell = |count: u32| {
+            let sets = [format!("peers.leecher.count={count}")];
+            let scenario = lab.scenario("small", SCENARIO, &sets).unwrap();
+            Cell { label: format!("{count} peers"), scenario, seeds: lab.seeds(30), read: &end }
+        };
+        lab.run(&[cell(3), cell(5)])
+    }
+
+    #[test]
+    fn results_do_not_depend_on_threads_and_are_found_again() {
+        let (go, stop) = (AtomicBool::new(false), AtomicBool::new(true));
+        let folder = tempfile::tempdir().unwrap();
+        let alone = run(1, None, &go).unwrap();
+        assert_eq!(alone.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
+        assert!(alone.iter().flatten().all(|figures| figures.keys().eq(["end"])), "no NaN is kept");
+        assert_eq!(run(3, Some(folder.path()), &go).unwrap(), alone);
+        assert_eq!(run(2, Some(folder.path()), &stop).unwrap(), alone, "nothing is left to run");
+        assert!(folder.path().join("scenarios/3-peers.toml").exists());
+    }
+
+    #[test]
+    fn who_is_asked_to_stop_does_and_half_a_result_is_none() {
+        let (go, stop) = (AtomicBool::new(false), AtomicBool::new(true));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(run(2, Some(folder.path()), &stop), Err(LabError::Interrupted)));
+        let whole = run(2, Some(folder.path()), &go).unwrap();
+        for cell in fs::read_dir(folder.path().join("cells")).unwrap() {
+            fs::write(cell.unwrap().path(), "{\"label\":").unwrap();
+        }
+        assert_eq!(run(2, Some(folder.path()), &go).unwrap(), whole);
+    }
+}

