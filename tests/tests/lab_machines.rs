@@ -55,7 +55,8 @@ fn gnu_parallel_runs_the_jobs() {
 
 #[test]
 fn slurm_runs_the_jobs() {
-    let programs = [("slurmctld", "-V"), ("slurmd", "-V"), ("sbatch", "-V")];
+    // `sbatch` comes with them, and says nothing without a configuration.
+    let programs = [("slurmctld", "-V"), ("slurmd", "-V")];
     if let Some((program, _)) = programs.iter().find(|(program, version)| !runs(program, &[version])) {
         return skipped(&format!("{program} is not installed"));
     }

@@ -105,7 +105,6 @@ fn what_cannot_be_run_live_is_said_before() {
     };
     told("peers.stays.count=60", "more than 64 peers arrive; live runs take up to 64: set their `count`");
     told("network.granularity=piece", "real clients ask for blocks: set network.granularity=block");
-    told("content.coded=true", "real clients know no coded content: set content.coded=false");
     told("content.size=2 GiB", "content.size is 2147483648 bytes; live runs take up to 1073741824 (1 GiB)");
     told(
         "content.size=1 GiB",

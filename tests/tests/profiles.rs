@@ -58,7 +58,7 @@ fn tables() {
     refused(
         "[choke]\nuse = \"tit-for-tat\"\n",
         "",
-        "p.toml:1:1: [choke] is missing: it says which choke policy to use (this binary has: random, tit-for-tat)",
+        "p.toml:1:1: [choke] is missing: it says which choke policy to use (this binary has: free-rider, random, tit-for-tat)",
     );
     refused(
         "[piece]\nuse = \"rarest-first\"\n",

@@ -23,7 +23,7 @@ pub struct Gathered {
     pub schema: u32,
     /// The name of the grid.
     pub grid: String,
-    /// The path or the shipped name of its scenario.
+    /// The name of its scenario.
     pub scenario: String,
     /// Versions by crate: the same of all cells.
     pub versions: BTreeMap<String, String>,
@@ -157,7 +157,7 @@ pub fn gather(dir: &Path) -> Result<Gathered, GatherError> {
     let gathered = Gathered {
         schema: output::SCHEMA,
         grid: plan.grid.clone(),
-        scenario: plan.scenario.clone(),
+        scenario: there[0].1.manifest.scenario.name.clone(),
         versions: versions.into_iter().map(|(name, (_, version))| (name, version)).collect(),
         cells: plan.cells.len(),
         missing,

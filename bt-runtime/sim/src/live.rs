@@ -179,7 +179,8 @@ pub fn run_into(
         let mut manifest = experiment.manifest();
         let mut recorder = experiment.recorder(&manifest)?;
         let mut watch = Watch::default();
-        logs::gather(&live.logs(), now, &mut recorder, &mut watch)?;
+        let all_done = ended == Ended::Done && experiment.scenario.run.until == Until::AllComplete;
+        let now = logs::gather(&live.logs(), now, &mut recorder, &mut watch, all_done)?;
         let Recorded { measured, stream } = recorder.finish(now, experiment.scenario.lower_bound());
         if let Some(streamed) = stream? {
             manifest.events = Some(streamed.events);

@@ -31,7 +31,9 @@ pub(super) struct PeerLog {
     pub(super) address: SocketAddr,
 }
 
-/// Tells `recorder` and `watch` of all that happened up to `end`; peers are numbered as in `logs`.
+/// Tells `recorder` and `watch` of all that happened up to `end`; peers are numbered as in `logs`. A run that ended once
+/// all were done (`until_complete`) ends no sooner than the last log says that its peer was: clocks of logs begin a
+/// moment later than the run is told. Gives the end.
 ///
 /// # Errors
 /// When a log cannot be read.
@@ -40,7 +42,8 @@ pub(super) fn gather(
     end: Instant,
     recorder: &mut Recorder,
     watch: &mut Watch,
-) -> Result<(), LogError> {
+    until_complete: bool,
+) -> Result<Instant, LogError> {
     let listening: BTreeMap<IpAddr, SocketAddr> =
         logs.iter().map(|log| (log.address.ip(), log.address)).collect();
     let mut events: Vec<(Instant, u32, Event)> = Vec::new();
@@ -49,9 +52,6 @@ pub(super) fn gather(
         read_log(BufReader::new(file), |at, _, event| {
             // It arrives when it is started, whenever its task came to say so.
             let at = if matches!(event, Event::Joined(_)) { Instant::ZERO } else { at } + log.began;
-            if at > end {
-                return;
-            }
             let mut event = event.clone();
             match &mut event {
                 Event::Joined(joined) => {
@@ -64,11 +64,15 @@ pub(super) fn gather(
             events.push((at, node, event));
         })?;
     }
+    let completions = events.iter().filter(|(.., event)| matches!(event, Event::Complete { .. }));
+    let last = completions.map(|(at, ..)| *at).max().filter(|_| until_complete);
+    let end = last.map_or(end, |last| end.max(last));
+    events.retain(|(at, ..)| *at <= end);
     // Events of one peer keep their order, and one that arrives goes first: by number, as they arrived.
     events.sort_by_key(|(at, node, _)| (*at, *node));
     for (at, node, event) in &events {
         recorder.event(*at, *node, event);
         watch.event(*at, *node, event);
     }
-    Ok(())
+    Ok(end)
 }
