@@ -107,6 +107,28 @@ fn a_run_that_reaches_its_limit_is_told_and_keeps_its_files() {
 }
 
 #[test]
+fn what_ends_before_all_are_done_is_not_held_against_the_bound_of_all() {
+    let early = "[[peers]]\nname = 'early'\ncount = 1\nup = '1 Mbit/s'\ndown = '8 Mbit/s'\nprofile = 'mainline'\nhave = 0.95\n";
+    let crowd = format!("{CROWD}{early}");
+    let until = run(&crowd, &["run.until=15 s".to_owned()], 1);
+    assert!((1..11).contains(&until.measured.summary.finished), "some are done, some are not");
+    assert_eq!(until.measured.summary.bound_ratio, None);
+    // Who was to come later and did not is no part of what was done.
+    let late = format!("{early}arrives = {{ at = '1 h' }}\n");
+    let limit = run(&format!("{CROWD}{late}"), &["run.limit=30 min".to_owned()], 1);
+    assert_eq!((limit.measured.summary.finished, limit.outcome.awaited), (10, 1));
+    assert_eq!(limit.measured.summary.bound_ratio, None);
+}
+
+#[test]
+fn no_group_is_called_what_all_are_called() {
+    let error = Scenario::from_text("test", &CROWD.replace("\"leecher\"", "\"overall\""), &[]).unwrap_err();
+    let message =
+        "test.toml:13:8: `overall` is what all peers together are called: give the group another name";
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
 fn wrong_use_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();

@@ -70,7 +70,15 @@ impl Experiment<'_> {
         let mut manifest = self.manifest();
         let mut watched = Watched { recorder: self.recorder(&manifest)?, watch };
         let outcome = simulate(scenario, seed, &mut watched)?;
-        let Recorded { measured, stream } = watched.recorder.finish(outcome.now, scenario.lower_bound());
+        // What ended it may be that they could not be written: that is told.
+        if outcome.ended == Ended::Interrupted && !watched.recorder.has_failed() {
+            watched.recorder.drop_events();
+        }
+        let Recorded { mut measured, stream } = watched.recorder.finish(outcome.now, scenario.lower_bound());
+        if outcome.awaited > 0 {
+            // The bound is of the whole crowd.
+            measured.summary.bound_ratio = None;
+        }
         if let Some(streamed) = stream? {
             manifest.events = Some(streamed.events);
             manifest.events_sha256 = Some(streamed.sha256);
@@ -118,6 +126,9 @@ impl Experiment<'_> {
     ) -> Result<Done, RunError> {
         output::prepare(folder)?;
         let mut done = self.run(watch)?;
+        if !matches!(self.events, Events::Written(_)) {
+            output::remove_events(folder)?;
+        }
         if done.outcome.ended != Ended::Interrupted {
             done.manifest.machine = Machine::here(wall());
             output::write(folder, &done.manifest, &done.measured)?;

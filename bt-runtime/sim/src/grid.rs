@@ -250,7 +250,13 @@ fn read_axes(
                     return wrong(&format!("`{key}` is there twice"));
                 }
                 let places = list.iter().map(Spanned::span).collect();
-                let values = list.iter().map(|value| set_value(text, value)).collect();
+                let values: Vec<String> = list.iter().map(|value| set_value(text, value)).collect();
+                if let Some(place) = (1..values.len()).find(|&place| values[..place].contains(&values[place]))
+                {
+                    let message =
+                        format!("`{key}` has the value {} twice: its runs would count twice", values[place]);
+                    return Err(source.error(Some(list[place].span()), &message));
+                }
                 axes.push(Placed { axis: Axis { key, values }, key: name.span(), values: places });
             }
             other => {

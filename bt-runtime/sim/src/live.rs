@@ -193,7 +193,7 @@ pub fn run_into(
         if ended != Ended::Interrupted {
             output::write(folder, &manifest, &measured)?;
         }
-        let outcome = Outcome { ended, now, happenings: 0, inputs: 0 };
+        let outcome = Outcome { ended, now, happenings: 0, inputs: 0, awaited: live.awaited() };
         let done = Done { manifest, measured, outcome };
         Ok(LiveDone { done, transits: watch.finish(), stolen })
     });
@@ -255,6 +255,11 @@ impl<'a> Live<'a> {
             told,
             began: std::time::Instant::now(),
         })
+    }
+
+    /// How many were still to arrive.
+    fn awaited(&self) -> u64 {
+        (self.coming.len() - self.peers.len()) as u64
     }
 
     fn now(&self) -> Instant {

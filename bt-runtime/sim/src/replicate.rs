@@ -180,7 +180,7 @@ impl Job {
         let folder = self.folder.as_deref()?;
         let found: Manifest = output::read_json(&folder.join(MANIFEST)).ok()?;
         let wanted = self.experiment().manifest();
-        if !wanted.is_of_same_run(&found) {
+        if !wanted.is_of_same_run(&found) || found.machine.program != output::program() {
             return None;
         }
         Ran::read(folder).ok().filter(|ran| ran.manifest == found)

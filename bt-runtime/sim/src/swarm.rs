@@ -97,6 +97,8 @@ pub struct Outcome {
     pub happenings: u64,
     /// How many inputs all engines together were given.
     pub inputs: u64,
+    /// How many were still to arrive, of those whose number is known.
+    pub awaited: u64,
 }
 
 /// Simulates `scenario` with `seed`, in place of the scenario's own.
@@ -223,7 +225,8 @@ impl<'a> Swarm<'a> {
             }
         };
         self.check_at_the_end(ended)?;
-        Ok(Outcome { ended, now: self.now, happenings: self.happenings, inputs: self.inputs })
+        let awaited = self.comings.awaited();
+        Ok(Outcome { ended, now: self.now, happenings: self.happenings, inputs: self.inputs, awaited })
     }
 
     fn happen(&mut self, due: Due) -> Result<(), Broken> {

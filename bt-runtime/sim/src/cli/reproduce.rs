@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-
 use super::Failure;
 use super::terminal::{Bar, Stop, Terminal};
 use crate::reproduce::{self, Lab, LabError, REPRODUCTIONS, Report, Reproduction, Verdict, markdown, text};
@@ -60,7 +58,8 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         progress: &progress,
         stop: &|| stop.asked().is_some(),
-        program: if options.out.is_some() { program()? } else { String::new() },
+        // A result counts only for the program that made it.
+        program: crate::output::program().unwrap_or_default(),
     };
     let mut reports: Vec<Report> = Vec::new();
     for reproduction in chosen {
@@ -92,12 +91,4 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
 fn unknown(name: &str) -> Failure {
     let names: Vec<&str> = REPRODUCTIONS.iter().map(|one| one.name).collect();
     Failure::usage(format!("no reproduction is named `{name}`; there are {}", names.join(", ")))
-}
-
-/// What tells this program from any other, since a result counts only for what made it: its hash.
-fn program() -> Result<String, Failure> {
-    let failed = |error: std::io::Error| Failure::failed(format!("cannot read this program: {error}"));
-    let mut hash = Sha256::new();
-    hash.update(std::fs::read(std::env::current_exe().map_err(failed)?).map_err(failed)?);
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

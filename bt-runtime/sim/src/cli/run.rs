@@ -12,7 +12,7 @@ use crate::swarm::Ended;
 /// Simulates one scenario and writes what came out.
 ///
 /// DIR gets manifest.json, summary.json, peers.csv, series.csv, choke_matrix.csv and report.html. The same scenario and
-/// seed give the same files, but for the part `machine` of the manifest. Exit code 1 when the run reached its limit
+/// seed give the same files, but for the part `machine` of the manifest, which the report shows. Exit code 1 when the run reached its limit
 /// before it was done.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -56,8 +56,12 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     tell(&done, terminal)?;
     if done.outcome.ended == Ended::Limit {
         let (end, censored) = (done.manifest.end_s, done.measured.summary.censored);
+        let late = match done.outcome.awaited {
+            0 => String::new(),
+            awaited => format!(", {awaited} did not arrive"),
+        };
         terminal.note(&format!(
-            "the run was given up after {end} simulated seconds: {censored} peers are unfinished"
+            "the run was given up after {end} simulated seconds: {censored} peers are unfinished{late}"
         ));
         return Ok(1);
     }

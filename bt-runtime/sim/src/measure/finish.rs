@@ -128,7 +128,9 @@ impl Measures {
         let end = now.as_nanos();
         self.population.end(end);
         for at in 0..self.nodes.len() {
-            self.nodes[at].rounds.advance(end);
+            if self.nodes[at].left.is_none() {
+                self.nodes[at].rounds.advance(end);
+            }
             for slot in self.open(at) {
                 self.settle(end, at, slot);
                 self.note_interest(end, at, slot);

@@ -428,12 +428,13 @@ impl Measures {
         if self.nodes[at].left.is_some() {
             return;
         }
+        // The round that is under way is not over.
+        self.nodes[at].rounds.advance(now);
         for peer in 0..self.nodes[at].slots.len() as u32 {
             self.closed(now, at, peer);
         }
         let this = &mut self.nodes[at];
         this.left = Some(now);
-        this.rounds.advance(now);
         let is_seed = this.completed.is_some();
         self.population.change(now, this.class, Change::Leaves, is_seed, (this.up, this.down));
         for (word, bits) in self.nodes[at].have.iter().enumerate() {

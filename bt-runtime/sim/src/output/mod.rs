@@ -15,10 +15,12 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::measure::{Measured, PairRow, PeerRow, SeriesRow, Summary};
 pub use recorder::{Recorded, Recorder};
@@ -96,6 +98,32 @@ pub struct Machine {
     pub cores: Option<u64>,
     /// The command line.
     pub command: Vec<String>,
+    /// The hash of the program: with another one, another plug-in may have the same version.
+    pub program: Option<String>,
+}
+
+/// SHA-256 over this program, in hexadecimal, where it can be read.
+pub fn program() -> Option<String> {
+    static PROGRAM: OnceLock<Option<String>> = OnceLock::new();
+    let hash = || {
+        let bytes = std::env::current_exe().and_then(fs::read).ok()?;
+        Some(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    };
+    PROGRAM.get_or_init(hash).clone()
+}
+
+/// Removes the event log of an earlier run from `folder`: its manifest is replaced.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_events(folder: &Path) -> Result<(), OutputError> {
+    let path = folder.join(EVENTS);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(OutputError::new("removing", &path, error))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Machine {
@@ -110,6 +138,7 @@ impl Machine {
             arch: std::env::consts::ARCH.to_owned(),
             cores: std::thread::available_parallelism().ok().map(|cores| cores.get() as u64),
             command: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            program: program(),
         }
     }
 }

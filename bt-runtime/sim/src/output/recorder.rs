@@ -30,6 +30,11 @@ impl Recorder {
         Self { measures: Measures::new(), stream }
     }
 
+    /// Lets go of the events, and of what is written of them: the run was broken off.
+    pub fn drop_events(&mut self) {
+        self.stream = None;
+    }
+
     /// Whether the events can no longer be written: to go on with the run is in vain.
     pub fn has_failed(&self) -> bool {
         self.stream.as_ref().is_some_and(EventStream::has_failed)

@@ -70,15 +70,23 @@ pub fn median_time(mut lasted: Vec<Lasted>) -> Option<f64> {
     }
     lasted.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
     let (mut lacking, mut at) = (1.0, 0);
+    // A product of fractions that is one half is so but for its last digits.
+    const DIGITS: f64 = 1e-9;
+    let mut half = None;
     for same in lasted.chunk_by(|a, b| a.time_s == b.time_s) {
         let done = same.iter().filter(|one| one.finished).count();
         lacking *= 1.0 - done as f64 / (lasted.len() - at) as f64;
-        if lacking <= 0.5 {
-            return Some(same[0].time_s);
+        match half {
+            // As with an even number of which none is missing: between the two in the middle.
+            Some(half) if done > 0 => return Some((half + same[0].time_s) / 2.0),
+            Some(_) => {}
+            None if lacking < 0.5 - DIGITS => return Some(same[0].time_s),
+            None if lacking <= 0.5 + DIGITS => half = Some(same[0].time_s),
+            None => {}
         }
         at += same.len();
     }
-    None
+    half
 }
 
 /// Where a figure stands in tables: in the order of the metrics, and what counts peers after the completion time.

@@ -15,6 +15,7 @@ use super::read::check_name;
 use super::times::{arrivals, leaves, wait};
 use super::{Arrivals, Content, Group, Have, Leaves, Run, Scenario, Until};
 use crate::fields::{Fields, Value, only_key, read};
+use crate::measure::OVERALL;
 
 /// What is needed to read a group.
 pub(super) struct Reader<'s> {
@@ -32,6 +33,11 @@ impl<'s> Reader<'s> {
         let span = fields.span.clone();
         let name = read::<String>(source, fields.needed("name", "what this class of peers is called")?)?;
         check_name(source, &name, "a group's name")?;
+        if name.get_ref() == OVERALL {
+            let message =
+                format!("`{OVERALL}` is what all peers together are called: give the group another name");
+            return Err(source.error(Some(name.span()), &message));
+        }
         let count = fields.optional::<u32>("count")?;
         let counts = 1..=Scenario::MAX_PEERS;
         if let Some(count) = count.as_ref().filter(|count| !counts.contains(&u64::from(*count.get_ref()))) {

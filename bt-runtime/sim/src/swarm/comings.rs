@@ -65,6 +65,13 @@ impl Comings {
         self.unfinished == 0 && self.groups.iter().all(|coming| coming.arrivals.is_over())
     }
 
+    /// How many are still to arrive, of groups whose number is known.
+    pub(super) fn awaited(&self) -> u64 {
+        let awaited =
+            |coming: &Coming| coming.arrivals.all.map_or(0, |all| u64::from(all - coming.arrivals.came));
+        self.groups.iter().map(awaited).sum()
+    }
+
     /// How many of those who ever come are done, from 0 to 1; 0 where arrivals have no end.
     pub(super) fn part_done(&self) -> f64 {
         let all: Option<u32> = self.groups.iter().map(|coming| coming.arrivals.all).sum();
