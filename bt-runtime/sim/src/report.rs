@@ -6,14 +6,14 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`read`] | the files of runs and comparisons |
-//! | [`several`] | several runs averaged, with intervals |
-//! | [`figures`] | which plots there are |
-//! | [`chart`], [`intervals`], [`heat`] | the kinds of plots |
-//! | [`scale`], [`svg`], [`text`] | axes, shapes, texts and numbers |
-//! | [`metrics`] | what metrics are called and how they are counted |
-//! | [`facts`], [`tables`], [`page`] | what the page says, its tables, the whole of it |
-//! | [`restyle`] | data and scripts beside the plots |
+//! | `read` | the files of runs and comparisons |
+//! | `several` | several runs averaged, with intervals |
+//! | `figures` | which plots there are |
+//! | `chart`, `intervals`, `heat` | the kinds of plots |
+//! | `scale`, `svg`, `text` | axes, shapes, texts and numbers |
+//! | `metrics` | what metrics are called and how they are counted |
+//! | `facts`, `tables`, `page` | what the page says, its tables, the whole of it |
+//! | `restyle` | data and scripts beside the plots |
 
 mod chart;
 mod facts;

@@ -4,7 +4,7 @@
 //!
 //! - *Messages* take the scenario's delay. What two peers say to each other stays in order; a choke does not overtake
 //!   the block before it.
-//! - *Blocks* flow at the rate that their transfer has of both access links ([`Sharing`](crate::sharing::Sharing)), and arrive the delay after
+//! - *Blocks* flow at the rate that their transfer has of both access links ([`Sharing`]), and arrive the delay after
 //!   their last byte left. A transfer lasts while the sender's engine hands out one block after another, so shares
 //!   change only when that ends or begins.
 //! - *A piece* that is complete is announced to everyone by one entry of the agenda.

@@ -244,7 +244,7 @@ pub fn write(folder: &Path, manifest: &Manifest, measured: &Measured) -> Result<
 /// Reads the files of a run back.
 ///
 /// # Errors
-/// When one is missing or is not what [`write`] writes; the message says which, and where.
+/// When one is missing or is not what [`write()`] writes; the message says which, and where.
 pub fn read(folder: &Path) -> Result<RunFiles, OutputError> {
     let summary: Summary = read_json(&folder.join(SUMMARY))?;
     let peers = read_peers(folder)?;
@@ -257,7 +257,7 @@ pub fn read(folder: &Path) -> Result<RunFiles, OutputError> {
 /// Reads the table of peers of a run back.
 ///
 /// # Errors
-/// When it is missing or is not what [`write`] writes; the message says where.
+/// When it is missing or is not what [`write()`] writes; the message says where.
 pub fn read_peers(folder: &Path) -> Result<Vec<PeerRow>, OutputError> {
     read_table(&folder.join(PEERS), tables::read_peers)
 }
