@@ -12,7 +12,7 @@
 //! something; others may be served that piece first if there is none that was served as little. What a choke leaves
 //! unfinished goes before anything new when the peer is served again.
 //!
-//! While pieces are missing, everything is as with [`rarest_first`](super::rarest_first), and who is connected then
+//! While pieces are missing, everything is as with [`rarest_first`], and who is connected then
 //! stays connected and knows of all pieces.
 //!
 //! Source: `-smartseed` of the simulator OctoSim; Bharambe, Herley and Padmanabhan (INFOCOM 2006). Its other half, that
