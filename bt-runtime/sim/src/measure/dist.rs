@@ -1,6 +1,8 @@
-//! Distributions in five figures, and Jain's index.
+//! Distributions in five figures.
 
 use serde::{Deserialize, Serialize};
+
+use crate::stats::{mean, quantile, sorted};
 
 /// A distribution in five figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,16 +23,15 @@ pub struct Dist {
 
 impl Dist {
     /// Of these values, in any order; `None` where there are none.
-    pub fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let max = *values.last()?;
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let values = sorted(values);
         Some(Self {
             n: values.len() as u64,
-            mean: values.iter().sum::<f64>() / values.len() as f64,
-            median: quantile(&values, 0.5),
-            p5: quantile(&values, 0.05),
-            p95: quantile(&values, 0.95),
-            max,
+            mean: mean(&values)?,
+            median: quantile(&values, 0.5)?,
+            p5: quantile(&values, 0.05)?,
+            p95: quantile(&values, 0.95)?,
+            max: *values.last()?,
         })
     }
 
@@ -40,35 +41,17 @@ impl Dist {
     }
 }
 
-/// The value below which the part `p` of the sorted `values` lies, linear between neighbours (Hyndman and Fan's
-/// type 7, the default of R and numpy).
-///
-/// # Panics
-/// When there are no values.
-pub fn quantile(values: &[f64], p: f64) -> f64 {
-    let place = p * (values.len() - 1) as f64;
-    let below = place as usize;
-    let above = (below + 1).min(values.len() - 1);
-    values[below] + (place - below as f64) * (values[above] - values[below])
-}
-
-/// Jain's index of fairness: 1 when all are equal, 1/n when one has everything; `None` where nobody has anything.
-pub fn jain(values: &[f64]) -> Option<f64> {
-    let sum: f64 = values.iter().sum();
-    let squares: f64 = values.iter().map(|value| value * value).sum();
-    (squares > 0.0).then(|| sum * sum / (values.len() as f64 * squares))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::jain;
 
     #[test]
     fn five_figures() {
-        let dist = Dist::of((1..=21).rev().map(f64::from).collect()).unwrap();
+        let dist = Dist::of(&(1..=21).rev().map(f64::from).collect::<Vec<_>>()).unwrap();
         assert_eq!(dist, Dist { n: 21, mean: 11.0, median: 11.0, p5: 2.0, p95: 20.0, max: 21.0 });
-        assert_eq!(Dist::of(vec![3.0]), Some(Dist::single(3.0)));
-        assert_eq!(Dist::of(vec![]), None);
+        assert_eq!(Dist::of(&[3.0]), Some(Dist::single(3.0)));
+        assert_eq!(Dist::of(&[]), None);
     }
 
     #[test]

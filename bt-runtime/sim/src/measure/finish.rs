@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use bt_api::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::dist::{Dist, jain, quantile};
+use super::dist::Dist;
 use super::metrics::{METRICS, Of};
 use super::population::{Sample, Totals};
 use super::state::{NOBODY, Node};
 use super::{CLIENT, Measures};
+use crate::stats::{jain, quantile};
 
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;
@@ -170,7 +171,7 @@ impl Measures {
         let of_link = |bytes: u64, link: Option<u64>| leecher(ratio(bytes as f64, link? as f64 * leeched));
         let last_k = node.last_k.or(Some(node.arrived));
         let in_swarm = |value: f64| leecher(Some(value)).filter(|_| whole);
-        let interest = |p| (!node.interest.is_empty()).then(|| quantile(&node.interest, p));
+        let interest = |p| quantile(&node.interest, p);
         let payload = (node.uploaded + node.downloaded + node.duplicate) as f64;
         // What each is, is in `METRICS`.
         let values = [
@@ -287,7 +288,7 @@ impl Measures {
         for metric in METRICS.iter().filter(|metric| metric.of == Of::Time && (copies || !metric.swarm)) {
             let values = self.values_over_time(metric.name, scope);
             let values: Vec<f64> = values.into_iter().map(|(_, value)| value).collect();
-            if let Some(mut dist) = Dist::of(values) {
+            if let Some(mut dist) = Dist::of(&values) {
                 // Over all time, exactly, where there are sums of it.
                 let whole = self.population.samples.last().map(|last| last.scopes[scope]);
                 let whole = whole.and_then(|all| used(metric.name, &all, &Totals::default()));
@@ -473,8 +474,9 @@ fn used(metric: &str, now: &Totals, before: &Totals) -> Option<f64> {
 /// The metrics of peers, over these.
 fn distributions(rows: &[&PeerRow]) -> BTreeMap<String, Dist> {
     let of_peers = METRICS.iter().filter(|metric| metric.of == Of::Peer);
-    let values = |name: &str| rows.iter().filter_map(|row| row.metrics.get(name).copied()).collect();
-    of_peers.filter_map(|metric| Some((metric.name.to_owned(), Dist::of(values(metric.name))?))).collect()
+    let values =
+        |name: &str| -> Vec<f64> { rows.iter().filter_map(|row| row.metrics.get(name).copied()).collect() };
+    of_peers.filter_map(|metric| Some((metric.name.to_owned(), Dist::of(&values(metric.name))?))).collect()
 }
 
 fn single(figures: &mut BTreeMap<String, Dist>, name: &str, value: Option<f64>) {

@@ -32,7 +32,7 @@ use bt_engine::Event;
 use bt_engine::event::{Dir, Joined};
 use bt_runtime::events::from_ranges;
 
-pub use dist::{Dist, jain, quantile};
+pub use dist::Dist;
 pub use finish::{Counts, Measured, OVERALL, PairRow, PeerRow, SeriesRow, Summary};
 pub use log::{LogError, read_log};
 pub use metrics::{METRICS, Metric, Of, metric};
