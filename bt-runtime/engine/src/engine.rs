@@ -12,6 +12,7 @@ mod fast;
 mod guard;
 mod peers;
 mod pieces;
+mod places;
 mod plugged;
 mod requests;
 mod shown;
@@ -34,10 +35,10 @@ use crate::status::{PeerStatus, Stall, Status};
 use crate::wire::Message;
 
 use announces::Announcer;
-use chokes::ChokeRounds;
 use guard::Guard;
-use peers::{Connection, Due, Peers};
+use peers::{Connection, Peers};
 use pieces::Trouble;
+use places::Places;
 use plugged::Plugged;
 use uploads::Uplink;
 
@@ -92,12 +93,12 @@ pub struct Engine {
     outputs: VecDeque<Output>,
 
     own: OwnFacts,
-    /// The connected peers, sorted; `facts`, `connections`, `due` and `queues` run parallel to it.
+    /// The connected peers, sorted; `facts`, `connections` and `queues` run parallel to it.
     keys: Vec<PeerKey>,
     /// What policies see of each.
     facts: Vec<PeerFacts>,
     connections: Vec<Connection>,
-    due: Vec<Due>,
+    due: Due,
     queues: Vec<RequestQueue>,
     peers: Peers,
 
@@ -110,7 +111,8 @@ pub struct Engine {
     endgame: bool,
     /// Whether the endgame began during this input.
     endgame_began: bool,
-    rounds: ChokeRounds,
+    /// Whether the choke policy asked for a round when it was told of something.
+    round_wanted: bool,
     uplink: Uplink,
     trouble: Trouble,
     guard: Guard,
@@ -120,6 +122,41 @@ pub struct Engine {
     time_left: TimeLeft,
     wasted: u64,
     hash_failures: u64,
+    /// When the rates of connections are logged next.
+    rates_due: Instant,
+}
+
+/// What is to be done about connected peers at the end of an input.
+#[derive(Default)]
+struct Due {
+    /// Whose interest is to be looked at again.
+    unsettled: Places,
+    /// Who may have room for requests.
+    hungry: Places,
+    /// Of whom the policy asked nothing although something was useful: it may do so when something changed.
+    held_off: Places,
+    /// Who waits for a block, and has a socket that takes one.
+    waiting: Places,
+}
+
+impl Due {
+    /// See [`Places::came`].
+    fn came(&mut self, at: usize) {
+        self.all().into_iter().for_each(|places| places.came(at));
+    }
+
+    /// See [`Places::left`].
+    fn left(&mut self, at: usize) {
+        self.all().into_iter().for_each(|places| places.left(at));
+    }
+
+    fn clear(&mut self) {
+        self.all().into_iter().for_each(Places::clear);
+    }
+
+    fn all(&mut self) -> [&mut Places; 4] {
+        [&mut self.unsettled, &mut self.hungry, &mut self.held_off, &mut self.waiting]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +204,7 @@ impl Engine {
             keys: Vec::new(),
             facts: Vec::new(),
             connections: Vec::new(),
-            due: Vec::new(),
+            due: Due::default(),
             queues: Vec::new(),
             peers: Peers::new(setup.peer_id),
             time_left: TimeLeft::new(&settings.rate, pieces.left() - restored),
@@ -181,12 +218,13 @@ impl Engine {
             total_length: setup.total_length,
             endgame: false,
             endgame_began: false,
-            rounds: ChokeRounds::default(),
+            round_wanted: false,
             trouble: Trouble::default(),
             guard: Guard::default(),
             announcer,
             wasted: 0,
             hash_failures: 0,
+            rates_due: Instant::ZERO,
             settings,
         }
     }
@@ -267,6 +305,12 @@ impl Engine {
         }
     }
 
+    /// Exchanges the list of things to be done, in order, for `into`, which is empty: its memory is used from then on.
+    /// What [`poll_output`](Self::poll_output) gives one by one, for a driver of many engines.
+    pub fn take_outputs(&mut self, into: &mut VecDeque<Output>) {
+        std::mem::swap(&mut self.outputs, into);
+    }
+
     /// The next thing to be done, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         let next = self.outputs.pop_front();
@@ -283,8 +327,8 @@ impl Engine {
             Phase::New | Phase::Over => return None,
             Phase::Stopping => self.announcer.deadline(),
             Phase::Running => [
-                self.choke_round_due(),
-                self.picker_due(),
+                self.choke.due(),
+                self.picker.due(),
                 self.peers.next_clock(),
                 self.uplink.resumes(),
                 self.trouble.retry_at(),
@@ -423,7 +467,7 @@ impl Engine {
         let now = self.now;
         let notice =
             self.choke.call(bt_api::Notice::Nothing, |policy, rng| policy.notice(now, event, &swarm, rng));
-        self.rounds.wanted |= notice == bt_api::Notice::Rechoke;
+        self.round_wanted |= notice == bt_api::Notice::Rechoke;
     }
 
     fn notice_picker(&mut self, event: bt_api::PieceEvent) {
@@ -432,17 +476,11 @@ impl Engine {
         self.picker.call((), |policy, rng| policy.notice(now, event, &view, rng));
     }
 
-    fn picker_due(&self) -> Instant {
-        self.peers
-            .picker_due
-            .max(self.picker.peek(None, |policy| policy.next_wakeup()).unwrap_or(Instant::NEVER))
-    }
-
     /// Whatever clock has come, always in this order (RS-7).
     fn wake(&mut self) {
-        if self.picker_due() <= self.now {
+        if self.picker.due() <= self.now {
             // Not again in this instant, whatever the policy says.
-            self.peers.picker_due = self.now + std::time::Duration::from_millis(1);
+            self.picker.put_off(self.now + std::time::Duration::from_millis(1));
             (0..self.facts.len()).rev().for_each(|at| self.advertise(at));
             self.requests_may_change();
         }
@@ -457,12 +495,14 @@ impl Engine {
         loop {
             self.settle_rounds();
             self.serve();
-            if !self.rounds.wanted {
+            if !self.round_wanted {
                 break;
             }
         }
         self.settle_requests();
         self.settle_interest();
+        self.choke.look_at_clock(|policy| policy.next_round());
+        self.picker.look_at_clock(|policy| policy.next_wakeup().unwrap_or(Instant::NEVER));
         let died = self.choke.take_death().or_else(|| self.picker.take_death());
         if let Some(message) = died {
             self.fail(message);

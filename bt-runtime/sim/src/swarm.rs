@@ -32,6 +32,7 @@ pub(crate) mod tracker;
 mod transfers;
 mod wires;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -151,6 +152,8 @@ struct Swarm<'a> {
     haves: Option<(u32, (Instant, u32, PieceIndex))>,
     /// An empty list of receivers, to be used again.
     spare_list: Vec<(u32, PeerKey)>,
+    /// What an engine wants done; empty between uses. All write into the same memory, which stays in the cache.
+    outputs: VecDeque<Output>,
     /// Flows of which the rate changed; empty between uses.
     changed: Vec<FlowId>,
     next_tag: u64,
@@ -178,6 +181,7 @@ impl<'a> Swarm<'a> {
             free_mail: Vec::new(),
             haves: None,
             spare_list: Vec::new(),
+            outputs: VecDeque::new(),
             changed: Vec::new(),
             next_tag: 0,
             tracker: Tracker::new(scenario.tracker.reply),
@@ -266,6 +270,7 @@ impl<'a> Swarm<'a> {
     fn feed(&mut self, node: u32, input: Input) {
         if let Some(engine) = &mut self.nodes[node as usize].engine {
             self.inputs += 1;
+            engine.take_outputs(&mut self.outputs);
             engine.handle(self.now, input);
             self.carry_out(node);
         }
@@ -273,29 +278,41 @@ impl<'a> Swarm<'a> {
 
     /// Carries out what the engine of `node` wants done.
     fn carry_out(&mut self, node: u32) {
-        while let Some(output) = self.nodes[node as usize].engine.as_mut().and_then(Engine::poll_output) {
-            match output {
-                Output::Send { peer, message } => self.send(node, peer, message),
-                Output::Event(event) => self.observe(node, &event),
-                Output::Upload { peer, block } => self.upload(node, peer, block),
-                Output::Keep { .. } | Output::Drop { .. } | Output::Discard { .. } => {}
-                Output::Finish { piece, .. } => {
-                    // There is no payload: every piece is good, and so are all its blocks.
-                    let result = Ok(Verdict::Good(Vec::new()));
-                    self.inputs += 1;
-                    if let Some(engine) = &mut self.nodes[node as usize].engine {
-                        engine.handle(self.now, Input::Finished { piece, result });
-                    }
-                }
-                Output::Connect { peer, address, .. } => self.dial(node, peer, address),
-                Output::Accept { peer } => self.accept(node, peer),
-                Output::Close { peer, .. } => self.close(node, peer),
-                Output::Announce { tag, announce, .. } => self.ask_tracker(node, tag, announce),
-                Output::Failed { message } => self.checks.failed(node, &message),
-                Output::Stopped => self.stopped(node),
+        let mut outputs = std::mem::take(&mut self.outputs);
+        loop {
+            if let Some(engine) = &mut self.nodes[node as usize].engine {
+                engine.take_outputs(&mut outputs);
             }
+            if outputs.is_empty() {
+                break;
+            }
+            outputs.drain(..).for_each(|output| self.carry_out_one(node, output));
         }
+        self.outputs = outputs;
         self.set_clock(node);
+    }
+
+    fn carry_out_one(&mut self, node: u32, output: Output) {
+        match output {
+            Output::Send { peer, message } => self.send(node, peer, message),
+            Output::Event(event) => self.observe(node, &event),
+            Output::Upload { peer, block } => self.upload(node, peer, block),
+            Output::Keep { .. } | Output::Drop { .. } | Output::Discard { .. } => {}
+            Output::Finish { piece, .. } => {
+                // There is no payload: every piece is good, and so are all its blocks.
+                let result = Ok(Verdict::Good(Vec::new()));
+                self.inputs += 1;
+                if let Some(engine) = &mut self.nodes[node as usize].engine {
+                    engine.handle(self.now, Input::Finished { piece, result });
+                }
+            }
+            Output::Connect { peer, address, .. } => self.dial(node, peer, address),
+            Output::Accept { peer } => self.accept(node, peer),
+            Output::Close { peer, .. } => self.close(node, peer),
+            Output::Announce { tag, announce, .. } => self.ask_tracker(node, tag, announce),
+            Output::Failed { message } => self.checks.failed(node, &message),
+            Output::Stopped => self.stopped(node),
+        }
     }
 
     fn observe(&mut self, node: u32, event: &Event) {

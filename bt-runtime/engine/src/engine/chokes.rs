@@ -2,36 +2,28 @@
 
 use std::time::Duration;
 
-use bt_api::{Cause, Instant, SwarmView, Unchokes};
+use bt_api::{Cause, SwarmView, Unchokes};
 
 use super::Engine;
 use crate::event::{Dir, Event};
 use crate::wire::Message;
 
-#[derive(Default)]
-pub(super) struct ChokeRounds {
-    /// Whether a notice asked for a round.
-    pub(super) wanted: bool,
-    /// No round of the policy's own clock before this.
-    earliest: Instant,
-}
-
 /// What a policy that wants a round at once, again and again, is put off by.
 const SHORTEST_ROUND: Duration = Duration::from_millis(1);
 
-impl Engine {
-    pub(super) fn choke_round_due(&self) -> Instant {
-        self.choke.peek(Instant::NEVER, |policy| policy.next_round()).max(self.rounds.earliest)
-    }
+/// How often the rates of all connections are logged; our own are at each round.
+const RATES_EVERY: Duration = Duration::from_secs(60);
 
+impl Engine {
     pub(super) fn settle_rounds(&mut self) {
-        if self.choke_round_due() <= self.now {
-            self.rounds.earliest = self.now + SHORTEST_ROUND;
-            self.rounds.wanted = false;
+        self.choke.look_at_clock(|policy| policy.next_round());
+        if self.choke.due() <= self.now {
+            self.choke.put_off(self.now + SHORTEST_ROUND);
+            self.round_wanted = false;
             self.round(Cause::Timer);
             self.log_rates();
         }
-        if std::mem::take(&mut self.rounds.wanted) {
+        if std::mem::take(&mut self.round_wanted) {
             self.round(Cause::Event);
         }
     }
@@ -118,6 +110,10 @@ impl Engine {
         let (down, up) = (self.own.download_rate, self.own.upload_rate);
         let (downloaded, uploaded) = (self.own.downloaded, self.own.uploaded);
         self.event(|_| Event::Rate { peer: None, down, up, downloaded, uploaded });
+        if self.now < self.rates_due {
+            return;
+        }
+        self.rates_due = self.now + RATES_EVERY;
         for at in 0..self.facts.len() {
             self.event(|engine| {
                 let facts = &engine.facts[at];

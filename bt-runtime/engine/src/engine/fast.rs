@@ -34,7 +34,7 @@ impl Engine {
         // One that serves us and says no is asked last, and little, until it sends something.
         connection.stalled |= !self.facts[at].peer_choking;
         self.facts[at].requested = self.connections[at].active.len() as u32;
-        self.due[at].unsettled = true;
+        self.due.unsettled.insert(at);
         self.log_reject(at, Dir::From, block);
         self.release(self.facts[at].key, vec![active]);
     }
@@ -47,7 +47,7 @@ impl Engine {
             return;
         }
         connection.allowed.push(piece);
-        self.due[at].hungry = true;
+        self.due.hungry.insert(at);
     }
 
     /// What of `only`, or of all pieces, the peer may be asked for while it chokes us.

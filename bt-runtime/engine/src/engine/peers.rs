@@ -49,18 +49,6 @@ pub(super) struct Connection {
     pub(super) stalled: bool,
 }
 
-/// What is to be done about a connected peer at the end of an input; apart from the rest, and small, because all
-/// of them are looked at each time.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Due {
-    /// Its interest is to be looked at again.
-    pub(super) unsettled: bool,
-    /// It may have room for requests.
-    pub(super) hungry: bool,
-    /// The policy asked for nothing although something was useful: it may do so when something changed.
-    pub(super) held_off: bool,
-}
-
 /// A request of ours under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Active {
@@ -94,7 +82,6 @@ pub(super) struct Peers {
     idle_check: Instant,
     /// No connected peer becomes a snubber before this.
     pub(super) snub_check: Instant,
-    pub(super) picker_due: Instant,
 }
 
 /// Different peer ids that are counted: enough for any swarm, and a bound against a flood of ids.
@@ -126,7 +113,6 @@ impl Peers {
             keepalive: Instant::NEVER,
             idle_check: Instant::NEVER,
             snub_check: Instant::NEVER,
-            picker_due: Instant::ZERO,
         }
     }
 
@@ -298,7 +284,7 @@ impl Engine {
             stalled: false,
         };
         self.connections.insert(at, connection);
-        self.due.insert(at, Due::default());
+        self.due.came(at);
         self.queues.insert(at, RequestQueue { peer, ready: true, requests: Default::default() });
         self.event(|_| Event::Handshake { peer: peer.0, id: id.to_string() });
         self.outputs.push_back(Output::Accept { peer });
@@ -396,9 +382,9 @@ impl Engine {
         }
         if self.pieces.is_open(piece) {
             self.connections[at].useful += 1;
-            self.due[at].hungry = true;
+            self.due.hungry.insert(at);
         }
-        self.due[at].unsettled = true;
+        self.due.unsettled.insert(at);
         self.advertise(at);
         self.wake_held_off();
     }
@@ -412,7 +398,7 @@ impl Engine {
         }
         let (peer, count) = (facts.key.0, facts.pieces.count());
         self.connections[at].useful = facts.pieces.common(self.pieces.open());
-        self.due[at].unsettled = true;
+        self.due.unsettled.insert(at);
         self.event(|_| Event::Have { peer, dir: Dir::From, piece: None, pieces: Some(count) });
         if !self.close_fellow_seed(at) {
             self.advertise(at);
@@ -458,7 +444,7 @@ impl Engine {
         self.keys.remove(at);
         let mut facts = self.facts.remove(at);
         let connection = self.connections.remove(at);
-        self.due.remove(at);
+        self.due.left(at);
         self.queues.remove(at);
         self.log_closed(facts.key, reason);
         for piece in facts.pieces.iter() {
@@ -582,7 +568,7 @@ impl Engine {
     fn give_up_on(&mut self, at: usize) {
         let active = std::mem::take(&mut self.connections[at].active);
         self.connections[at].stalled = true;
-        self.due[at].unsettled = true;
+        self.due.unsettled.insert(at);
         self.facts[at].requested = 0;
         for request in &active {
             self.send(at, Message::Cancel(request.block));

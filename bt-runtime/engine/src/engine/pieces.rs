@@ -124,7 +124,7 @@ impl Engine {
 
     fn complete(&mut self) {
         self.own.is_seed = true;
-        self.due.iter_mut().for_each(|due| due.unsettled = true);
+        self.due.unsettled.fill(self.facts.len());
         self.event(|engine| Event::Complete {
             downloaded: engine.own.downloaded,
             uploaded: engine.own.uploaded,

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bt_api::Rng;
 use bt_api::rng::Generator;
+use bt_api::{Instant, Rng};
 
 /// A policy in use.
 pub(super) struct Plugged<P: ?Sized> {
@@ -16,11 +16,26 @@ pub(super) struct Plugged<P: ?Sized> {
     /// What it said when it panicked, until the engine has taken it.
     died: RefCell<Option<String>>,
     dead: Cell<bool>,
+    /// When it next wants to be asked, as it said last; whether it was called since then.
+    next: Instant,
+    called: bool,
+    /// It is not asked by its own clock before this, whatever it says.
+    earliest: Instant,
 }
 
 impl<P: ?Sized> Plugged<P> {
     pub(super) fn new((name, policy): (String, Box<P>), rng: Generator) -> Self {
-        Self { name, policy, rng, violations: 0, died: RefCell::default(), dead: Cell::new(false) }
+        Self {
+            name,
+            policy,
+            rng,
+            violations: 0,
+            died: RefCell::default(),
+            dead: Cell::new(false),
+            next: Instant::NEVER,
+            called: true,
+            earliest: Instant::ZERO,
+        }
     }
 
     /// Calls the policy; one that panics, now or earlier, gives `otherwise`.
@@ -28,6 +43,7 @@ impl<P: ?Sized> Plugged<P> {
         if self.dead.get() {
             return otherwise;
         }
+        self.called = true;
         let (policy, rng) = (&mut *self.policy, &mut self.rng);
         // The policy is never called again after a panic, so that a torn state is never seen.
         let answer = catch_unwind(AssertUnwindSafe(|| f(policy, rng)));
@@ -46,7 +62,24 @@ impl<P: ?Sized> Plugged<P> {
 
     /// What it said when it panicked, once.
     pub(super) fn take_death(&mut self) -> Option<String> {
-        self.died.take()
+        if self.dead.get() { self.died.take() } else { None }
+    }
+
+    /// When it wants to be asked by its own clock, as [`look_at_clock`](Self::look_at_clock) found it.
+    pub(super) fn due(&self) -> Instant {
+        self.next.max(self.earliest)
+    }
+
+    /// Does not ask it by its own clock before `until`.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        self.earliest = until;
+    }
+
+    /// Reads its clock with `f`, if it may have moved: only a call moves it.
+    pub(super) fn look_at_clock(&mut self, f: impl FnOnce(&P) -> Instant) {
+        if std::mem::take(&mut self.called) {
+            self.next = self.peek(Instant::NEVER, f);
+        }
     }
 
     fn unless_panicked<R>(&self, answer: std::thread::Result<R>, otherwise: R) -> R {

@@ -23,7 +23,7 @@ impl Engine {
         facts.peer_choking = true;
         let peer = facts.key;
         self.event(|_| Event::Choke { peer: peer.0, dir: Dir::From });
-        self.due[at].unsettled = true;
+        self.due.unsettled.insert(at);
         // Who knows the fast extension says no to each (BEP 6).
         if !self.connections[at].fast {
             self.facts[at].requested = 0;
@@ -43,7 +43,7 @@ impl Engine {
         facts.peer_unchoked = Some(self.now);
         let peer = facts.key;
         self.event(|_| Event::Unchoke { peer: peer.0, dir: Dir::From, reason: None });
-        self.due[at].hungry = true;
+        self.due.hungry.insert(at);
         self.notice_choke(PeerEvent::UnchokedUs(peer));
     }
 
@@ -83,32 +83,28 @@ impl Engine {
         if is_open == was_open {
             return;
         }
-        for ((facts, connection), due) in self.facts.iter().zip(&mut self.connections).zip(&mut self.due) {
+        for (at, (facts, connection)) in self.facts.iter().zip(&mut self.connections).enumerate() {
             if facts.pieces.contains(piece) {
                 connection.useful = if is_open { connection.useful + 1 } else { connection.useful - 1 };
-                due.unsettled = true;
+                self.due.unsettled.insert(at);
             }
         }
     }
 
     /// Something changed that policies which held off may care about.
     pub(super) fn wake_held_off(&mut self) {
-        for due in &mut self.due {
-            due.hungry |= std::mem::take(&mut due.held_off);
-        }
+        self.due.hungry.take_over(&mut self.due.held_off);
     }
 
     /// Everybody is asked again.
     pub(super) fn requests_may_change(&mut self) {
-        self.due.iter_mut().for_each(|due| due.hungry = true);
+        self.due.hungry.fill(self.facts.len());
     }
 
     pub(super) fn settle_requests(&mut self) {
         // Asking one can make others hungry only by beginning the endgame, which happens once.
         let mut from = 0;
-        while let Some(next) = self.due[from..].iter().position(|due| due.hungry) {
-            let at = from + next;
-            self.due[at].hungry = false;
+        while let Some(at) = self.due.hungry.take_next(from) {
             self.ask_for_more(at, None);
             from = at + 1;
         }
@@ -141,7 +137,7 @@ impl Engine {
             let pick = self.picker.call(Pick::Nothing, |policy, rng| policy.pick(now, facts, &view, rng));
             let block = match pick {
                 Pick::Nothing => {
-                    self.due[at].held_off = true;
+                    self.due.held_off.insert(at);
                     break;
                 }
                 Pick::Piece(piece) if view.offers(facts, piece) => self.take_block(at, piece),
@@ -156,7 +152,7 @@ impl Engine {
             };
             let Some(block) = block else {
                 self.piece_violation("picked what the peer lacks, we have, or is not open");
-                self.due[at].held_off = true;
+                self.due.held_off.insert(at);
                 break;
             };
             self.request(at, block);
@@ -207,7 +203,7 @@ impl Engine {
         self.connections[at].active.push(Active { block, at: self.now });
         let snub_time = self.settings.requests.snub_time.get();
         self.peers.snub_check = self.peers.snub_check.min(self.now + snub_time);
-        self.due[at].unsettled = true;
+        self.due.unsettled.insert(at);
         let facts = &mut self.facts[at];
         facts.requested += 1;
         let (peer, from_seed) = (facts.key, facts.is_seed());
@@ -231,7 +227,7 @@ impl Engine {
             return;
         }
         self.endgame = endgame;
-        self.due.iter_mut().for_each(|due| due.unsettled = true);
+        self.due.unsettled.fill(self.facts.len());
         if endgame {
             self.endgame_began = true;
             self.event(|engine| Event::Endgame { missing: engine.pieces.left() });
@@ -288,12 +284,14 @@ impl Engine {
         }
         if arrival.piece_is_full {
             // In endgame it may have been all that we wanted of others.
-            self.due.iter_mut().for_each(|due| due.unsettled |= self.endgame);
+            if self.endgame {
+                self.due.unsettled.fill(self.facts.len());
+            }
             self.finish(block.piece);
         }
         self.notice_choke(PeerEvent::Received(peer, block.length));
-        self.due[at].hungry = true;
-        self.due[at].unsettled = true;
+        self.due.hungry.insert(at);
+        self.due.unsettled.insert(at);
         if self.endgame {
             self.look_for_endgame();
         }
@@ -330,7 +328,8 @@ impl Engine {
         let connection = &mut self.connections[at];
         connection.active.retain(|active| active.block != block);
         self.facts[at].requested = connection.active.len() as u32;
-        (self.due[at].hungry, self.due[at].unsettled) = (true, true);
+        self.due.hungry.insert(at);
+        self.due.unsettled.insert(at);
         let peer = self.facts[at].key.0;
         self.event(|_| Event::Cancel {
             peer,
@@ -345,9 +344,7 @@ impl Engine {
     /// Sends the news where interest is not what it should be.
     pub(super) fn settle_interest(&mut self) {
         let mut from = 0;
-        while let Some(next) = self.due[from..].iter().position(|due| due.unsettled) {
-            let at = from + next;
-            self.due[at].unsettled = false;
+        while let Some(at) = self.due.unsettled.take_next(from) {
             let wanted = self.is_wanted(at);
             if wanted != self.facts[at].am_interested {
                 self.set_interest(at, wanted);

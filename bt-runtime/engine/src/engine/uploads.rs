@@ -41,8 +41,6 @@ pub(super) struct Uplink {
     next_allowed: Instant,
     /// Whether nobody waited when blocks were last handed out.
     idle: bool,
-    /// Whether somebody may wait whose socket takes a block: else there is nothing to look through.
-    awaited: bool,
 }
 
 /// Credit that the `bucket` limiter lets build up while nothing is sent.
@@ -64,7 +62,6 @@ impl Uplink {
             held: false,
             next_allowed: Instant::NEVER,
             idle: true,
-            awaited: false,
         }
     }
 
@@ -166,7 +163,7 @@ impl Engine {
             self.level(at);
         }
         self.queues[at].requests.push_back(block);
-        self.uplink.awaited = true;
+        self.look_at_queue(at);
         self.facts[at].queued += 1;
         let peer = self.facts[at].key;
         self.event(|_| Event::Request {
@@ -184,6 +181,7 @@ impl Engine {
         let queue = &mut self.queues[at].requests;
         let Some(place) = queue.iter().position(|waiting| *waiting == block) else { return };
         queue.remove(place);
+        self.look_at_queue(at);
         self.facts[at].queued -= 1;
         let peer = self.facts[at].key.0;
         self.event(|_| Event::Cancel {
@@ -198,6 +196,7 @@ impl Engine {
 
     pub(super) fn clear_queue(&mut self, at: usize) {
         let forgotten = std::mem::take(&mut self.queues[at].requests);
+        self.look_at_queue(at);
         forgotten.into_iter().for_each(|block| self.reject(at, block));
         self.connections[at].paid = 0;
         self.facts[at].queued = 0;
@@ -224,12 +223,8 @@ impl Engine {
     /// Hands out blocks while the uplink has room and somebody waits.
     pub(super) fn serve(&mut self) {
         self.look_at_caps();
-        while self.uplink.awaited && self.uplink.closed_until <= self.now {
+        while !self.due.waiting.is_empty() && self.uplink.closed_until <= self.now {
             let waiting = Waiting::new(&self.queues);
-            if waiting.iter().next().is_none() {
-                self.uplink.awaited = false;
-                break;
-            }
             let swarm = SwarmView::new(&self.own, &self.facts);
             let now = self.now;
             let serve =
@@ -252,9 +247,8 @@ impl Engine {
             }
         }
         let closed = self.uplink.closed_until > self.now;
-        self.uplink.idle |= !self.uplink.awaited && !closed;
-        self.uplink.held =
-            self.uplink.awaited && closed && Waiting::new(&self.queues).iter().next().is_some();
+        self.uplink.idle |= self.due.waiting.is_empty() && !closed;
+        self.uplink.held = !self.due.waiting.is_empty() && closed;
     }
 
     fn waiting_at(&self, peer: PeerKey) -> Option<usize> {
@@ -266,8 +260,7 @@ impl Engine {
     /// was served least for its weight. Weight 0 comes last. Who waits is unchoked, since a choke clears the queue, and
     /// has a drained socket.
     fn next_by_share(&self) -> Option<usize> {
-        let waiting = (0..self.queues.len())
-            .filter(|&at| self.queues[at].ready && !self.queues[at].requests.is_empty());
+        let waiting = self.due.waiting.iter();
         match self.uplink.limiter {
             Limiter::Suspend if self.uplink.limit.is_some() => {
                 let rate = |at: usize| self.connections[at].up.current(self.now);
@@ -326,6 +319,7 @@ impl Engine {
     /// Gives the block at `place` in its queue to the driver, or closes a peer that asked for what is not there (UP-5).
     fn hand_out(&mut self, at: usize, place: usize) {
         let Some(block) = self.queues[at].requests.remove(place) else { return };
+        self.look_at_queue(at);
         self.facts[at].queued -= 1;
         if !self.is_there(block) {
             // A piece that we showed and lost is no fault of the peer.
@@ -354,7 +348,13 @@ impl Engine {
         }
         let ready = !capped && connection.in_flight < self.settings.upload.in_flight;
         self.queues[at].ready = ready;
-        self.uplink.awaited |= ready && !self.queues[at].requests.is_empty();
+        self.look_at_queue(at);
+    }
+
+    /// Keeps note of who waits: whoever has requests, and a socket that takes a block.
+    fn look_at_queue(&mut self, at: usize) {
+        let queue = &self.queues[at];
+        self.due.waiting.put(at, queue.ready && !queue.requests.is_empty());
     }
 
     /// Lets go of peers whose cap held them back until now.
