@@ -4,9 +4,6 @@
 //! others by serde; both give the same bytes, and a property test holds that true. Many events come at one moment,
 //! so the beginning of a line is kept for the next one.
 
-use std::fmt::Display;
-use std::io::Write;
-
 use bt_api::{InfoHash, Instant};
 use bt_engine::Event;
 use bt_engine::event::Dir;
@@ -28,136 +25,168 @@ pub enum Subject {
 /// Writes events as lines.
 #[derive(Debug, Default)]
 pub struct LineWriter {
-    /// The moment of the last line, and its beginning: `{"t":12.5`.
-    now: Option<Instant>,
-    time: Vec<u8>,
+    /// The last line, whose beginning the next one may share: `{"t":12.5,"node":3`.
+    line: Line,
+    /// How long that beginning is, and when and whose the line was.
+    beginning: usize,
+    last: Option<(Instant, Subject)>,
 }
 
 impl LineWriter {
     /// Appends one line to `out`.
     pub fn write(&mut self, out: &mut Vec<u8>, now: Instant, subject: Subject, event: &Event) {
-        if self.now != Some(now) {
-            self.now = Some(now);
-            self.time.clear();
-            append(&mut self.time, format_args!("{{\"t\":{now}"));
+        if self.last != Some((now, subject)) {
+            self.last = Some((now, subject));
+            self.line.begin(now, subject);
+            self.beginning = self.line.length;
         }
-        out.extend_from_slice(&self.time);
-        match subject {
-            Subject::Only => {}
-            Subject::Torrent(hash) => {
-                let digits = hash.to_string();
-                append(out, format_args!(",\"torrent\":\"{}\"", &digits[..TORRENT_DIGITS]));
-            }
-            Subject::Node(node) => number(out, ",\"node\":", node.into()),
-        }
-        body(out, event);
-    }
-}
-
-/// The event's own fields, after what all events have; with the end of the line.
-fn body(out: &mut Vec<u8>, event: &Event) {
-    match *event {
-        Event::Block { peer, dir, piece, begin, length } => {
-            block(out, ",\"ev\":\"block\",\"peer\":", peer, dir, [piece, begin, length]);
-        }
-        Event::Request { peer, dir, piece, begin, length } => {
-            block(out, ",\"ev\":\"request\",\"peer\":", peer, dir, [piece, begin, length]);
-        }
-        Event::Cancel { peer, dir, piece, begin, length } => {
-            block(out, ",\"ev\":\"cancel\",\"peer\":", peer, dir, [piece, begin, length]);
-        }
-        Event::Reject { peer, dir, piece, begin, length } => {
-            block(out, ",\"ev\":\"reject\",\"peer\":", peer, dir, [piece, begin, length]);
-        }
-        Event::Have { peer, dir, piece, pieces } => {
-            number(out, ",\"ev\":\"have\",\"peer\":", peer.into());
-            way(out, dir);
-            maybe(out, ",\"piece\":", piece.map(u64::from));
-            maybe(out, ",\"pieces\":", pieces.map(u64::from));
-        }
-        Event::Choke { peer, dir } => {
-            number(out, ",\"ev\":\"choke\",\"peer\":", peer.into());
-            way(out, dir);
-        }
-        Event::Interested { peer, dir, value } => {
-            number(out, ",\"ev\":\"interested\",\"peer\":", peer.into());
-            way(out, dir);
-            text(out, if value { ",\"value\":true" } else { ",\"value\":false" });
-        }
-        Event::PieceStarted { piece, peer, availability, rarest } => {
-            number(out, ",\"ev\":\"piece_started\",\"piece\":", piece.into());
-            number(out, ",\"peer\":", peer.into());
-            number(out, ",\"availability\":", availability.into());
-            number(out, ",\"rarest\":", rarest.into());
-        }
-        Event::PieceVerified { piece, ref peers } => {
-            number(out, ",\"ev\":\"piece_verified\",\"piece\":", piece.into());
-            text(out, ",\"peers\":[");
-            let mut comma = "";
-            for &peer in peers {
-                number(out, comma, peer.into());
-                comma = ",";
-            }
-            text(out, "]");
-        }
-        Event::Rate { peer, down, up, downloaded, uploaded } => {
-            maybe(out, ",\"ev\":\"rate\",\"peer\":", peer.map(u64::from));
-            number(out, ",\"down\":", down);
-            number(out, ",\"up\":", up);
-            number(out, ",\"downloaded\":", downloaded);
-            number(out, ",\"uploaded\":", uploaded);
-        }
-        _ => {
+        self.line.length = self.beginning;
+        let is_whole = self.line.body(event);
+        out.extend_from_slice(self.line.as_bytes());
+        if !is_whole {
             // The event is an object of its own: its opening brace gives way to a comma.
             let brace = out.len();
             serde_json::to_writer(&mut *out, event).expect("an event is JSON, and memory takes it");
             out[brace] = b',';
             out.push(b'\n');
-            return;
         }
     }
-    text(out, "}\n");
 }
 
-fn block(out: &mut Vec<u8>, start: &str, peer: u32, dir: Dir, block: [u32; 3]) {
-    number(out, start, peer.into());
-    way(out, dir);
-    number(out, ",\"piece\":", block[0].into());
-    number(out, ",\"begin\":", block[1].into());
-    number(out, ",\"length\":", block[2].into());
+/// The longest line that is written by hand has six numbers of twenty digits and ninety letters.
+const LONGEST: usize = 256;
+
+/// A line that is being written, in place: no memory is asked for.
+#[derive(Debug)]
+struct Line {
+    bytes: [u8; LONGEST],
+    length: usize,
 }
 
-fn way(out: &mut Vec<u8>, dir: Dir) {
-    text(
-        out,
-        match dir {
+impl Default for Line {
+    fn default() -> Self {
+        Self { bytes: [0; LONGEST], length: 0 }
+    }
+}
+
+impl Line {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    #[inline(always)]
+    fn text(&mut self, text: &str) {
+        let end = self.length + text.len();
+        self.bytes[self.length..end].copy_from_slice(text.as_bytes());
+        self.length = end;
+    }
+
+    #[inline(always)]
+    fn number(&mut self, name: &str, value: u64) {
+        self.text(name);
+        self.text(itoa::Buffer::new().format(value));
+    }
+
+    /// What all lines of one moment and subject begin with; the seconds as [`Instant`] shows itself.
+    fn begin(&mut self, now: Instant, subject: Subject) {
+        const SECOND: u64 = 1_000_000_000;
+        self.length = 0;
+        let (whole, fraction) = (now.as_nanos() / SECOND, now.as_nanos() % SECOND);
+        self.number("{\"t\":", whole);
+        if fraction > 0 {
+            // A one before them keeps the zeros that they begin with, and gives way to the point.
+            let point = self.length;
+            self.number("", SECOND + fraction);
+            self.bytes[point] = b'.';
+            while self.bytes[self.length - 1] == b'0' {
+                self.length -= 1;
+            }
+        }
+        match subject {
+            Subject::Only => {}
+            Subject::Torrent(hash) => {
+                self.text(",\"torrent\":\"");
+                self.text(&hash.to_string()[..TORRENT_DIGITS]);
+                self.text("\"");
+            }
+            Subject::Node(node) => self.number(",\"node\":", node.into()),
+        }
+    }
+
+    /// The event's own fields, after what all events have, and the end of the line; says no to an event that comes
+    /// rarely or has no longest form: serde writes those.
+    fn body(&mut self, event: &Event) -> bool {
+        match *event {
+            Event::Block { peer, dir, piece, begin, length } => {
+                self.block(",\"ev\":\"block\",\"peer\":", peer, dir, [piece, begin, length]);
+            }
+            Event::Request { peer, dir, piece, begin, length } => {
+                self.block(",\"ev\":\"request\",\"peer\":", peer, dir, [piece, begin, length]);
+            }
+            Event::Cancel { peer, dir, piece, begin, length } => {
+                self.block(",\"ev\":\"cancel\",\"peer\":", peer, dir, [piece, begin, length]);
+            }
+            Event::Reject { peer, dir, piece, begin, length } => {
+                self.block(",\"ev\":\"reject\",\"peer\":", peer, dir, [piece, begin, length]);
+            }
+            Event::Have { peer, dir, piece, pieces } => {
+                self.number(",\"ev\":\"have\",\"peer\":", peer.into());
+                self.way(dir);
+                self.maybe(",\"piece\":", piece.map(u64::from));
+                self.maybe(",\"pieces\":", pieces.map(u64::from));
+            }
+            Event::Choke { peer, dir } => {
+                self.number(",\"ev\":\"choke\",\"peer\":", peer.into());
+                self.way(dir);
+            }
+            Event::Interested { peer, dir, value } => {
+                self.number(",\"ev\":\"interested\",\"peer\":", peer.into());
+                self.way(dir);
+                self.text(if value { ",\"value\":true" } else { ",\"value\":false" });
+            }
+            Event::PieceStarted { piece, peer, availability, rarest } => {
+                self.number(",\"ev\":\"piece_started\",\"piece\":", piece.into());
+                self.number(",\"peer\":", peer.into());
+                self.number(",\"availability\":", availability.into());
+                self.number(",\"rarest\":", rarest.into());
+            }
+            Event::Rate { peer, down, up, downloaded, uploaded } => {
+                self.maybe(",\"ev\":\"rate\",\"peer\":", peer.map(u64::from));
+                self.number(",\"down\":", down);
+                self.number(",\"up\":", up);
+                self.number(",\"downloaded\":", downloaded);
+                self.number(",\"uploaded\":", uploaded);
+            }
+            _ => return false,
+        }
+        self.text("}\n");
+        true
+    }
+
+    fn block(&mut self, start: &str, peer: u32, dir: Dir, [piece, begin, length]: [u32; 3]) {
+        self.number(start, peer.into());
+        self.way(dir);
+        self.number(",\"piece\":", piece.into());
+        self.number(",\"begin\":", begin.into());
+        self.number(",\"length\":", length.into());
+    }
+
+    fn way(&mut self, dir: Dir) {
+        self.text(match dir {
             Dir::To => ",\"dir\":\"to\"",
             Dir::From => ",\"dir\":\"from\"",
-        },
-    );
-}
+        });
+    }
 
-fn maybe(out: &mut Vec<u8>, name: &str, value: Option<u64>) {
-    match value {
-        Some(value) => number(out, name, value),
-        None => {
-            text(out, name);
-            text(out, "null");
+    fn maybe(&mut self, name: &str, value: Option<u64>) {
+        match value {
+            Some(value) => self.number(name, value),
+            None => {
+                self.text(name);
+                self.text("null");
+            }
         }
     }
-}
-
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    text(out, name);
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn append(out: &mut Vec<u8>, what: impl Display) {
-    write!(out, "{what}").expect("memory takes what is written");
 }
 
 #[cfg(test)]
