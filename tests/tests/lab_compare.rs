@@ -248,6 +248,75 @@ fn a_tournament_of_equals_and_one_more() {
     assert_eq!(errors, "bt-lab: 12 of 12 runs were there already\n");
 }
 
+/// [`TINY`] with peers that go on arriving and leave once they have everything.
+fn open(lab: &Lab) {
+    let arrives = "name = \"leecher\"\narrives = { poisson = \"0.5/s\" }\nleaves = \"on-complete\"\n";
+    let text = TINY.replace("name = \"leecher\"\ncount = 30\n", arrives);
+    lab.write("open.toml", &format!("{text}\n[run]\nuntil = \"300 s\"\n"));
+}
+
+#[test]
+fn runs_of_an_open_swarm_are_cut_alike_and_as_by_hand() {
+    let lab = Lab::new();
+    open(&lab);
+    let two = ["--profile", "mainline", "--profile", "random-choker", "--seeds", "1..3", "--out", "out"];
+    let compare = [&["compare", "open.toml"][..], &two].concat();
+    let (table, errors) = lab.succeeds(&compare);
+    let cut = lab.json("out/compare.json")["warm_up"].clone();
+    let until = cut["until_s"].as_f64().unwrap();
+    assert!(until > 0.0 && until <= 150.0, "{cut}");
+    let said =
+        format!("warm-up: the first {until:.0} s of every run are left out, with {} peers", cut["peers"]);
+    assert!(table.contains(&said), "{table}{errors}");
+    let mut own = Vec::new();
+    for file in files_called(&lab.path("out"), "summary.json") {
+        let summary: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let manifest = std::fs::read_to_string(file.with_file_name("manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        assert_eq!(summary["warm_up"], manifest["warm_up"]);
+        assert_eq!(summary["warm_up"]["until_s"], until);
+        own.push(summary["warm_up"]["own_s"].as_f64().unwrap());
+        let counts = &summary["counts"]["leecher"];
+        let [all, warm_up, finished, censored] =
+            [&counts["peers"], &counts["warm_up"], &summary["finished"], &summary["censored"]]
+                .map(|count| count.as_u64().unwrap());
+        assert_eq!(all, warm_up + finished + censored);
+        assert_eq!(
+            (Some(warm_up), Some(finished)),
+            (summary["warm_up"]["peers"].as_u64(), summary["overall"]["completion_time"]["n"].as_u64())
+        );
+    }
+    assert!(own.iter().any(|own| *own < until) && own.contains(&until), "{own:?}");
+    assert!(lab.read("out/report.html").contains("end of the warm-up"));
+
+    // The same cut given by hand gives the same figures.
+    let by_hand = format!("run.warm-up={until} s");
+    let (text, _) = lab.succeeds(&["run", "open.toml", "--seed", "2", "--set", &by_hand, "--out", "hand"]);
+    assert!(text.contains("are left out (as the scenario says), with "), "{text}");
+    let [mut there, mut here] =
+        ["out/mainline/2/summary.json", "hand/summary.json"].map(|file| lab.json(file));
+    assert_ne!(there["warm_up"], here["warm_up"]);
+    for summary in [&mut there, &mut here] {
+        summary.as_object_mut().unwrap().remove("warm_up");
+    }
+    assert_eq!(there, here);
+    assert!(lab.read("hand/report.html").contains("after a warm-up of"));
+
+    // What was cut alike is there for the next time, and for others that need no such cut.
+    let before = lab.read("out/compare.json");
+    let (_, errors) = lab.succeeds(&compare);
+    assert!(errors.starts_with("bt-lab: 6 of 6 runs were there already\n"), "{errors}");
+    assert_eq!(lab.read("out/compare.json"), before);
+
+    // A log measured says the same as its run; nothing is cut if nothing is to be.
+    lab.succeeds(&["run", "open.toml", "--events", "--out", "auto"]);
+    let (line, _) = lab.succeeds(&["measure", "auto/events.jsonl", "--json"]);
+    let found: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(found["summary"], lab.json("auto/summary.json"));
+    lab.succeeds(&["run", "open.toml", "--set", "run.warm-up=none", "--out", "all"]);
+    assert!(lab.json("all/summary.json").get("warm_up").is_none());
+}
+
 #[test]
 fn a_log_measured_gives_the_figures_of_the_run() {
     let lab = Lab::new();

@@ -13,7 +13,7 @@ use bt_runtime::{Profile, TextError};
 use serde::{Deserialize, Serialize};
 
 use crate::Scenario;
-use crate::measure::OVERALL;
+use crate::measure::{Cut, OVERALL, Rule};
 use crate::output::{self, OutputError};
 use crate::replicate::{Job, Ran, place, unit};
 use crate::scenario::Group;
@@ -75,6 +75,9 @@ pub struct Comparison {
     pub versions: BTreeMap<String, String>,
     /// How the runs of each profile ended.
     pub runs: BTreeMap<String, Runs>,
+    /// What was cut off at the start of every run, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUps>,
     /// Figures of all peers.
     pub metrics: BTreeMap<String, Compared>,
     /// Figures of each class.
@@ -92,6 +95,17 @@ pub struct Runs {
     pub finished: u64,
     /// Peers that did not: no time is made up for them.
     pub censored: u64,
+}
+
+/// The warm-up of all runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmUps {
+    /// Its end, in simulated seconds: the latest of those of all runs.
+    pub until_s: f64,
+    /// In how many runs the population was not steady in the first half.
+    pub unsteady: usize,
+    /// Peers that came in it, in all runs.
+    pub peers: u64,
 }
 
 /// One figure of all profiles.
@@ -210,7 +224,8 @@ impl Contest {
         jobs.collect()
     }
 
-    /// What came out: `ran` has the runs of [`jobs`](Self::jobs).
+    /// What came out: `ran` has the runs of [`jobs`](Self::jobs), [cut alike](crate::replicate::cut_alike) where peers go
+    /// on arriving.
     pub fn judge(&self, ran: &[Ran]) -> Comparison {
         let count = self.contestants.len().max(1);
         let of = |at: usize| ran.iter().skip(at).step_by(count).collect::<Vec<&Ran>>();
@@ -233,9 +248,21 @@ impl Contest {
             seeds_of: self.contestants.iter().map(labelled).collect(),
             versions: ran.iter().flat_map(|ran| ran.manifest.versions.clone()).collect(),
             runs: samples.iter().map(|(label, ran)| ((*label).to_owned(), Runs::of(ran))).collect(),
+            warm_up: WarmUps::of(ran),
             metrics: overall.into_iter().next().map(|(_, metrics)| metrics).unwrap_or_default(),
             by_class: by_class.into_iter().collect(),
         }
+    }
+}
+
+impl WarmUps {
+    fn of(ran: &[Ran]) -> Option<Self> {
+        let cuts: Vec<&Cut> = ran.iter().filter_map(|ran| ran.summary.warm_up.as_ref()).collect();
+        Some(Self {
+            until_s: cuts.first()?.until_s,
+            unsteady: cuts.iter().filter(|cut| cut.rule == Rule::Half).count(),
+            peers: cuts.iter().map(|cut| cut.peers).sum(),
+        })
     }
 }
 

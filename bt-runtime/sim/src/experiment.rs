@@ -79,6 +79,8 @@ impl Experiment<'_> {
             // The bound is of the whole crowd.
             measured.summary.bound_ratio = None;
         }
+        measured.cut(scenario.run.warm_up);
+        manifest.warm_up = measured.summary.warm_up.clone();
         if let Some(streamed) = stream? {
             manifest.events = Some(streamed.events);
             manifest.events_sha256 = Some(streamed.sha256);

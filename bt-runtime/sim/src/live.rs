@@ -181,11 +181,13 @@ pub fn run_into(
         let mut watch = Watch::default();
         let all_done = ended == Ended::Done && experiment.scenario.run.until == Until::AllComplete;
         let now = logs::gather(&live.logs(), now, &mut recorder, &mut watch, all_done)?;
-        let Recorded { measured, stream } = recorder.finish(now, experiment.scenario.lower_bound());
+        let Recorded { mut measured, stream } = recorder.finish(now, experiment.scenario.lower_bound());
         if let Some(streamed) = stream? {
             manifest.events = Some(streamed.events);
             manifest.events_sha256 = Some(streamed.sha256);
         }
+        measured.cut(experiment.scenario.run.warm_up);
+        manifest.warm_up = measured.summary.warm_up.clone();
         manifest.mode = Some("live".to_owned());
         manifest.ended = ended.name().to_owned();
         manifest.end_s = now.as_secs_f64();

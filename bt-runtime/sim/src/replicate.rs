@@ -4,6 +4,7 @@
 //! in its folder before is taken as it is when it is the same run: the same scenario, seed and versions.
 
 mod figures;
+mod warm_up;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -16,11 +17,12 @@ use std::time::Duration;
 
 use crate::Scenario;
 use crate::experiment::{Events, Experiment, RunError};
-use crate::measure::{PeerRow, Summary};
+use crate::measure::{Measured, PeerRow, Summary};
 use crate::output::{self, MANIFEST, Manifest, SUMMARY};
 use crate::swarm::Ended;
 
 pub use figures::{Figures, Lasted, MEDIAN_TIME, figures, lasted, median_time, place, unit};
+pub use warm_up::cut_alike;
 
 /// One run of many.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub struct Ran {
     pub lasted: BTreeMap<String, Vec<Lasted>>,
     /// Whether it had been run before.
     pub reused: bool,
+    /// All of it, where it has a warm-up and no folder from which it could be read again.
+    all: Option<Box<Measured>>,
 }
 
 /// How far many runs are.
@@ -203,14 +207,17 @@ impl Job {
         if done.outcome.ended == Ended::Interrupted {
             return Ok(None);
         }
-        Ok(Some(Ran::new(done.manifest, done.measured.summary, &done.measured.peers, false)))
+        let measured = done.measured;
+        let all = measured.summary.warm_up.is_some() && self.folder.is_none();
+        let ran = Ran::new(done.manifest, measured.summary.clone(), &measured.peers, false);
+        Ok(Some(Ran { all: all.then(|| measured.into()), ..ran }))
     }
 }
 
 impl Ran {
     fn new(manifest: Manifest, summary: Summary, peers: &[PeerRow], reused: bool) -> Self {
-        let lasted = lasted(peers, summary.end_s);
-        Self { figures: figures(&summary, &lasted), manifest, summary, lasted, reused }
+        let lasted = lasted(peers, &summary);
+        Self { figures: figures(&summary, &lasted), manifest, summary, lasted, reused, all: None }
     }
 
     /// The run whose files are in `folder`.

@@ -164,6 +164,19 @@ pub struct Run {
     pub limit: Duration,
     /// The seed of every draw.
     pub seed: u64,
+    /// What is cut off at its start before figures are taken.
+    pub warm_up: WarmUp,
+}
+
+/// What is cut off at the start of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarmUp {
+    /// Nothing: a crowd that comes, gets everything and is done has no steady state.
+    None,
+    /// What a rule says ([`Cut`](crate::measure::Cut)).
+    Auto,
+    /// This time.
+    For(Duration),
 }
 
 /// When a run is done.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::Failure;
 use super::many::{Finished, Seeds, Threads, change, figure, probability, run as run_all, table};
 use super::terminal::Terminal;
-use crate::compare::{Comparison, Contest, RUNS_CSV, in_order, write_runs};
+use crate::compare::{Comparison, Contest, RUNS_CSV, WarmUps, in_order, write_runs};
 use crate::output;
+use crate::replicate::cut_alike;
 use crate::report;
 
 /// Compares profiles over many seeds, with confidence intervals.
@@ -71,10 +72,12 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     }
     let contest = Contest::load(scenario, sets, profiles, classes, &options.seeds.0, !options.unpaired)?;
     output::prepare(out)?;
-    let ran = match run_all(&contest.scenario, &contest.jobs(Some(out)), &options.threads, terminal)? {
+    let jobs = contest.jobs(Some(out));
+    let mut ran = match run_all(&contest.scenario, &jobs, &options.threads, terminal)? {
         Finished::Runs(ran) => ran,
         Finished::Interrupted(code) => return Ok(code),
     };
+    cut_alike(&jobs, &mut ran)?;
     let comparison = contest.judge(&ran);
     let labels = contest.contestants.iter().map(|one| vec![one.label.clone()]);
     let rows: Vec<(Vec<String>, _)> = labels.cycle().zip(&ran).collect();
@@ -91,6 +94,17 @@ fn tell(found: &Comparison) -> String {
     let Comparison { scenario, profiles, seeds, paired, .. } = found;
     let how = if *paired { "paired by seed" } else { "independent seeds" };
     let mut text = format!("{scenario}: {} runs of each profile, {how}\n", seeds.len());
+    if let Some(WarmUps { until_s, unsteady, peers }) = found.warm_up {
+        text += &format!(
+            "warm-up: the first {until_s:.0} s of every run are left out, with {peers} peers that came in them; each run is steady by then\n"
+        );
+        if unsteady > 0 {
+            let all: usize = found.runs.values().map(|runs| runs.runs).sum();
+            text += &format!(
+                "but for {unsteady} of {all} runs, not steady in their first half: make run.until longer\n"
+            );
+        }
+    }
     for profile in profiles {
         let runs = found.runs.get(profile).copied().unwrap_or_default();
         if runs.censored > 0 {

@@ -59,14 +59,22 @@ fn measure(log: &Path) -> Result<(Value, Summary), Failure> {
     if let Some(Until::After(time)) = scenario.as_ref().map(|scenario| scenario.run.until) {
         end = end.max(bt_api::Instant::ZERO + time);
     }
-    let bound = scenario.and_then(|scenario| scenario.lower_bound());
-    Ok((run, measures.finish(end, bound).summary))
+    let bound = scenario.as_ref().and_then(Scenario::lower_bound);
+    let mut measured = measures.finish(end, bound);
+    if let Some(scenario) = scenario {
+        measured.cut(scenario.run.warm_up);
+    }
+    Ok((run, measured.summary))
 }
 
 fn tell(log: &Path, summary: &Summary) -> String {
     let Summary { end_s, finished, censored, .. } = summary;
-    let mut text =
-        format!("{}: {} s\nfinished {finished}, unfinished {censored}\n", log.display(), figure(*end_s));
+    let warm_up = summary.warm_up.as_ref().map(|cut| format!("warm-up: {cut}\n")).unwrap_or_default();
+    let mut text = format!(
+        "{}: {} s\n{warm_up}finished {finished}, unfinished {censored}\n",
+        log.display(),
+        figure(*end_s)
+    );
     let classes = summary.classes.iter().filter(|_| summary.classes.len() > 1);
     let scopes = classes.map(|(class, metrics)| (class.as_str(), metrics));
     for (scope, metrics) in std::iter::once((OVERALL, &summary.overall)).chain(scopes) {

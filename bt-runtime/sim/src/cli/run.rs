@@ -77,6 +77,9 @@ fn tell(done: &Done, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
         "{} with seed {}: {:.1} simulated seconds",
         done.manifest.scenario.name, done.manifest.seed, summary.end_s
     )?;
+    if let Some(cut) = &summary.warm_up {
+        writeln!(out, "warm-up: {cut}")?;
+    }
     writeln!(out, "finished {}, unfinished {}", summary.finished, summary.censored)?;
     if let Some(time) = summary.overall.get("completion_time") {
         writeln!(

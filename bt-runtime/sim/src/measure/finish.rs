@@ -3,124 +3,17 @@
 use std::collections::BTreeMap;
 
 use bt_api::Instant;
-use serde::{Deserialize, Serialize};
 
 use super::dist::Dist;
+use super::figures::{CAPACITIES, Counts, Measured, OVERALL, PairRow, PeerRow, SeriesRow, Summary};
 use super::metrics::{METRICS, Of};
-use super::population::{Sample, Totals};
+use super::population::{Link, Sample, Totals};
 use super::state::{NOBODY, Node};
 use super::{CLIENT, Measures};
 use crate::stats::{jain, quantile};
 
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;
-
-/// The scope of all peers.
-pub const OVERALL: &str = "overall";
-
-/// All figures of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// Distributions and single figures.
-    pub summary: Summary,
-    /// A row for each peer, in the order of arrival.
-    pub peers: Vec<PeerRow>,
-    /// What changes over time.
-    pub series: Vec<SeriesRow>,
-    /// Who served whom, by class.
-    pub choke_matrix: Vec<PairRow>,
-}
-
-/// Distributions and single figures: `summary.json`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Of the peers that came without everything (metrics of peers), of all (metrics of time and run).
-    pub overall: BTreeMap<String, Dist>,
-    /// Of each class by itself.
-    pub classes: BTreeMap<String, BTreeMap<String, Dist>>,
-    /// The least time, in seconds, in which anybody could serve everybody, where such a bound is known.
-    pub bound_s: Option<f64>,
-    /// The time until the last finished, over the bound; none while some have not.
-    pub bound_ratio: Option<f64>,
-    /// When the run ended, in seconds.
-    pub end_s: f64,
-    /// Peers that finished.
-    pub finished: u64,
-    /// Peers that did not: no time is known of them, and none is made up.
-    pub censored: u64,
-    /// The same and more for each class.
-    pub counts: BTreeMap<String, Counts>,
-    /// Metrics that the events do not give, each with the reason.
-    #[serde(default)]
-    pub left_out: BTreeMap<String, String>,
-}
-
-/// How many peers there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// All.
-    pub peers: u64,
-    /// Had everything on arrival.
-    pub initial_seeds: u64,
-    /// Came without everything and got it.
-    pub finished: u64,
-    /// Left without everything.
-    pub abandoned: u64,
-    /// Were there at the end of the run, without everything.
-    pub unfinished: u64,
-}
-
-/// A row of `peers.csv`. Times are seconds since the start of the run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PeerRow {
-    /// Its number.
-    pub peer: u32,
-    /// Its class.
-    pub class: String,
-    /// When it arrived.
-    pub arrived_s: f64,
-    /// When it had everything: on arrival, later, or not at all.
-    pub completed_s: Option<f64>,
-    /// When it left.
-    pub left_s: Option<f64>,
-    /// Bytes sent.
-    pub uploaded_bytes: u64,
-    /// Bytes received that were asked for.
-    pub downloaded_bytes: u64,
-    /// Bytes received in vain.
-    pub wasted_bytes: u64,
-    /// The metrics of peers, by name; what is not defined of this one is not there.
-    pub metrics: BTreeMap<String, f64>,
-}
-
-/// A row of `series.csv`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SeriesRow {
-    /// Seconds since the start of the run. What is counted over time is counted since the row before.
-    pub t: f64,
-    /// `overall` or a class.
-    pub scope: String,
-    /// A metric of time, or `completed`: how many finished so far.
-    pub metric: String,
-    /// Its value.
-    pub value: f64,
-}
-
-/// A row of `choke_matrix.csv`: what leechers of one class (and peers that had everything on arrival) did with
-/// neighbours of another.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PairRow {
-    /// The class that serves.
-    pub from: String,
-    /// The class that is served.
-    pub to: String,
-    /// Seconds of service: unchoked while interested, summed over pairs.
-    pub unchoked_s: f64,
-    /// Bytes sent.
-    pub bytes: u64,
-    /// The part of `to` among the interested neighbours of `from`, by time.
-    pub share: Option<f64>,
-}
 
 impl Measures {
     /// Ends the run at `now`. `bound_s` is the least time in which anybody could serve everybody, counted from the
@@ -257,7 +150,8 @@ impl Measures {
             let seed_bytes = self.seed_bytes_at_first.unwrap_or(self.by_initial_seeds) as f64;
             single(&mut summary.overall, "seed_copies", (content > 0.0).then(|| seed_bytes / content));
         }
-        single(&mut summary.overall, "freerider_gain", self.freerider_gain(peers, &summary.counts));
+        let all: Vec<&PeerRow> = peers.iter().collect();
+        single(&mut summary.overall, "freerider_gain", freerider_gain(&all));
         let all = counts(nodes(None));
         (summary.finished, summary.censored) = (all.finished, all.abandoned + all.unfinished);
         let first = nodes(None).map(|node| node.arrived).min().unwrap_or(0);
@@ -302,7 +196,7 @@ impl Measures {
     fn values_over_time(&self, metric: &str, scope: usize) -> Vec<(f64, f64)> {
         let none = Totals::default();
         let of = |sample: &Sample| sample.scopes.get(scope).copied().unwrap_or(none);
-        let mut before = none;
+        let (mut before, mut since) = (none, 0);
         let mut values = Vec::new();
         for sample in &self.population.samples {
             let now = of(sample);
@@ -315,10 +209,13 @@ impl Measures {
                 "availability_mean" => copies.map(|copies| copies.mean),
                 "distributed_copies" => copies.map(|copies| copies.distributed),
                 "entropy" => copies.and_then(|copies| copies.entropy),
+                name if CAPACITIES.iter().any(|(_, capacity)| *capacity == name) => link(name, &now)
+                    .zip(link(name, &before))
+                    .and_then(|(now, before)| now.capacity_since(before, sample.at - since)),
                 name => used(name, &now, &before),
             };
             values.extend(value.map(|value| (sample.at as f64 / SECOND, value)));
-            before = now;
+            (before, since) = (now, sample.at);
         }
         values
     }
@@ -331,15 +228,10 @@ impl Measures {
         nodes: impl Iterator<Item = &'a Node>,
         whole: bool,
     ) {
-        let values = |name: &str| -> Vec<f64> {
-            rows.iter().filter_map(|row| row.metrics.get(name).copied()).collect()
-        };
-        single(figures, "jain_ratio", jain(&values("share_ratio")));
-        single(figures, "jain_rate", jain(&values("download_rate")));
+        fairness(figures, rows);
         if !whole {
             return;
         }
-        single(figures, "jain_seed_service", jain(&values("seed_bytes")));
         let (mut mutual, mut from_leechers, mut from_seeds) = (0.0, 0.0, 0.0);
         for node in nodes {
             mutual += node.mutual as f64;
@@ -400,36 +292,11 @@ impl Measures {
         single(figures, "stratification_random", (pairs > 0.0).then(|| sum / pairs));
     }
 
-    /// None where there are not both kinds, or the median of one is a peer that never finished.
-    fn freerider_gain(&self, peers: &[PeerRow], counts: &BTreeMap<String, Counts>) -> Option<f64> {
-        let mut uploads: BTreeMap<&str, bool> = BTreeMap::new();
-        for row in peers {
-            *uploads.entry(&row.class).or_default() |= row.uploaded_bytes > 0;
-        }
-        let median = |who: bool| {
-            let classes = uploads.iter().filter(|(class, uploads)| {
-                **uploads == who
-                    && counts.get(**class).is_some_and(|counts| counts.peers > counts.initial_seeds)
-            });
-            let classes: Vec<&str> = classes.map(|(class, _)| *class).collect();
-            let rows = peers.iter().filter(|row| classes.contains(&row.class.as_str()));
-            let leechers = rows.filter(|row| row.completed_s != Some(row.arrived_s));
-            let mut times: Vec<f64> = leechers
-                .map(|row| row.metrics.get("completion_time").copied().unwrap_or(f64::INFINITY))
-                .collect();
-            times.sort_by(f64::total_cmp);
-            // The usual median, but sure not to calculate with two infinities.
-            let (low, high) = (times.get(times.len().checked_sub(1)? / 2)?, times[times.len() / 2]);
-            Some(if *low == high { high } else { (low + high) / 2.0 }).filter(|median| median.is_finite())
-        };
-        Some(median(true)? / median(false)?).filter(|gain| gain.is_finite())
-    }
-
     fn series(&self, whole: bool) -> Vec<SeriesRow> {
         let mut rows = Vec::new();
         let over_time = METRICS.iter().filter(|metric| metric.of == Of::Time);
-        let metrics: Vec<_> =
-            over_time.map(|metric| (metric.name, metric.swarm)).chain([("completed", false)]).collect();
+        let metrics = over_time.map(|metric| (metric.name, metric.swarm)).chain([("completed", false)]);
+        let metrics: Vec<_> = metrics.chain(CAPACITIES.map(|(_, capacity)| (capacity, false))).collect();
         for scope in 0..self.population.scopes.len() {
             let name = if scope == 0 { OVERALL } else { &self.classes[scope - 1] };
             // What the swarm holds is not divided by class.
@@ -461,25 +328,60 @@ impl Measures {
     }
 }
 
-/// The part of their links that the peers of a scope used between two samples.
-fn used(metric: &str, now: &Totals, before: &Totals) -> Option<f64> {
+/// The links that a utilisation is of, or its capacity.
+fn link<'t>(metric: &str, totals: &'t Totals) -> Option<&'t Link> {
     match metric {
-        "upload_utilization" => now.up.used_since(&before.up),
-        "upload_utilization_seeds" => now.up_of_seeds.used_since(&before.up_of_seeds),
-        "download_utilization" => now.down.used_since(&before.down),
+        "upload_utilization" | "upload_capacity" => Some(&totals.up),
+        "upload_utilization_seeds" | "upload_capacity_seeds" => Some(&totals.up_of_seeds),
+        "download_utilization" | "download_capacity" => Some(&totals.down),
         _ => None,
     }
 }
 
+/// The part of their links that the peers of a scope used between two samples.
+fn used(metric: &str, now: &Totals, before: &Totals) -> Option<f64> {
+    link(metric, now)?.used_since(link(metric, before)?)
+}
+
+/// The indices of fairness over peers.
+pub(super) fn fairness(figures: &mut BTreeMap<String, Dist>, rows: &[&PeerRow]) {
+    for (index, of) in
+        [("jain_ratio", "share_ratio"), ("jain_rate", "download_rate"), ("jain_seed_service", "seed_bytes")]
+    {
+        let values: Vec<f64> = rows.iter().filter_map(|row| row.metrics.get(of).copied()).collect();
+        single(figures, index, jain(&values));
+    }
+}
+
+/// None where there are not both kinds, or the median of one is a peer that never finished.
+pub(super) fn freerider_gain(peers: &[&PeerRow]) -> Option<f64> {
+    let mut uploads: BTreeMap<&str, bool> = BTreeMap::new();
+    for row in peers {
+        *uploads.entry(&row.class).or_default() |= row.uploaded_bytes > 0;
+    }
+    let median = |who: bool| {
+        let leechers =
+            peers.iter().filter(|row| !row.is_initial_seed() && uploads[row.class.as_str()] == who);
+        let mut times: Vec<f64> = leechers
+            .map(|row| row.metrics.get("completion_time").copied().unwrap_or(f64::INFINITY))
+            .collect();
+        times.sort_by(f64::total_cmp);
+        // The usual median, but sure not to calculate with two infinities.
+        let (low, high) = (times.get(times.len().checked_sub(1)? / 2)?, times[times.len() / 2]);
+        Some(if *low == high { high } else { (low + high) / 2.0 }).filter(|median| median.is_finite())
+    };
+    Some(median(true)? / median(false)?).filter(|gain| gain.is_finite())
+}
+
 /// The metrics of peers, over these.
-fn distributions(rows: &[&PeerRow]) -> BTreeMap<String, Dist> {
+pub(super) fn distributions(rows: &[&PeerRow]) -> BTreeMap<String, Dist> {
     let of_peers = METRICS.iter().filter(|metric| metric.of == Of::Peer);
     let values =
         |name: &str| -> Vec<f64> { rows.iter().filter_map(|row| row.metrics.get(name).copied()).collect() };
     of_peers.filter_map(|metric| Some((metric.name.to_owned(), Dist::of(&values(metric.name))?))).collect()
 }
 
-fn single(figures: &mut BTreeMap<String, Dist>, name: &str, value: Option<f64>) {
+pub(super) fn single(figures: &mut BTreeMap<String, Dist>, name: &str, value: Option<f64>) {
     figures.extend(value.map(|value| (name.to_owned(), Dist::single(value))));
 }
 

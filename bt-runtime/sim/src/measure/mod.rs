@@ -13,14 +13,18 @@
 //! | `state` | what is kept of each peer and connection |
 //! | `population` | who is there and what the swarm holds, over time |
 //! | `finish` | the figures, once a run is over |
+//! | `figures` | the rows and figures of a run that is over |
+//! | `steady` | the steady part of a run in which peers go on arriving |
 //! | `log` | an event log read back |
 
 mod dist;
+mod figures;
 mod finish;
 mod log;
 mod metrics;
 mod population;
 mod state;
+mod steady;
 #[cfg(test)]
 mod tests;
 
@@ -33,11 +37,12 @@ use bt_engine::event::{Dir, Joined};
 use bt_runtime::events::from_ranges;
 
 pub use dist::Dist;
-pub use finish::{Counts, Measured, OVERALL, PairRow, PeerRow, SeriesRow, Summary};
+pub use figures::{CAPACITIES, Counts, Measured, OVERALL, PairRow, PeerRow, SeriesRow, Summary};
 pub use log::{LogError, read_log};
 pub use metrics::{METRICS, Metric, Of, metric};
 use population::{Change, Copies, Population};
 use state::{Conn, NOBODY, Node};
+pub use steady::{Cut, Rule};
 
 /// The class of a peer that `joined` names none for: a real client.
 pub const CLIENT: &str = "client";

@@ -37,6 +37,13 @@ impl Link {
         let could = self.could - earlier.could;
         (could > 0).then(|| (self.bytes - earlier.bytes) as f64 * 1e9 / could as f64)
     }
+
+    /// The mean of what could be carried since `earlier`, which was `nanos` before, in bytes per second; `None` where
+    /// nothing could.
+    pub(super) fn capacity_since(&self, earlier: &Self, nanos: u64) -> Option<f64> {
+        let could = self.could - earlier.could;
+        (could > 0).then(|| could as f64 / nanos as f64)
+    }
 }
 
 /// What happens to a peer, as far as the sums go.

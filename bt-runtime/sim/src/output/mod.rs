@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::measure::{Measured, PairRow, PeerRow, SeriesRow, Summary};
+use crate::measure::{Cut, Measured, PairRow, PeerRow, SeriesRow, Summary};
 pub use recorder::{Recorded, Recorder};
 pub use stream::{EVENTS, EventStream, Streamed};
 
@@ -68,6 +68,9 @@ pub struct Manifest {
     pub events_sha256: Option<String>,
     /// How many inputs the engines were given.
     pub inputs: u64,
+    /// What its figures leave out at the start, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<Cut>,
     /// Where it was run and how long it took: all that differs from one time to the next.
     #[serde(default)]
     pub machine: Machine,
@@ -228,17 +231,31 @@ pub fn prepare(folder: &Path) -> Result<(), OutputError> {
 pub fn write(folder: &Path, manifest: &Manifest, measured: &Measured) -> Result<(), OutputError> {
     prepare(folder)?;
     // What is there of an earlier run does not go with these.
-    match fs::remove_file(folder.join(MANIFEST)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(OutputError::new("replacing", &folder.join(MANIFEST), error));
-        }
-        _ => {}
-    }
+    remove_manifest(folder)?;
     save_json(&folder.join(SUMMARY), &measured.summary)?;
     save(&folder.join(PEERS), |out| tables::write_peers(out, &measured.peers))?;
     save(&folder.join(SERIES), |out| tables::write_series(out, &measured.series))?;
     save(&folder.join(CHOKE_MATRIX), |out| tables::write_pairs(out, &measured.choke_matrix))?;
     save_json(&folder.join(MANIFEST), manifest)
+}
+
+/// Writes the summary of a run again, which was cut elsewhere, and the manifest that goes with it.
+///
+/// # Errors
+/// When one cannot be written; without a manifest the run counts as not there.
+pub fn write_summary(folder: &Path, manifest: &Manifest, summary: &Summary) -> Result<(), OutputError> {
+    remove_manifest(folder)?;
+    save_json(&folder.join(SUMMARY), summary)?;
+    save_json(&folder.join(MANIFEST), manifest)
+}
+
+fn remove_manifest(folder: &Path) -> Result<(), OutputError> {
+    match fs::remove_file(folder.join(MANIFEST)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(OutputError::new("replacing", &folder.join(MANIFEST), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads the files of a run back.

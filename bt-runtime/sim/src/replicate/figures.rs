@@ -27,12 +27,13 @@ pub struct Lasted {
     pub finished: bool,
 }
 
-/// How long each took, by class; the run ended at `end_s`.
-pub fn lasted(peers: &[PeerRow], end_s: f64) -> BTreeMap<String, Vec<Lasted>> {
+/// How long each took, by class, but for those that came in the warm-up of the run that `summary` is of.
+pub fn lasted(peers: &[PeerRow], summary: &Summary) -> BTreeMap<String, Vec<Lasted>> {
     let mut lasted: BTreeMap<String, Vec<Lasted>> = BTreeMap::new();
+    let from = summary.warm_up.as_ref().map_or(0.0, |cut| cut.until_s);
     // Who had everything from the start did not come without it.
-    for peer in peers.iter().filter(|peer| peer.completed_s != Some(peer.arrived_s)) {
-        let until = peer.completed_s.or(peer.left_s).unwrap_or(end_s);
+    for peer in peers.iter().filter(|peer| !peer.is_initial_seed() && peer.arrived_s >= from) {
+        let until = peer.completed_s.or(peer.left_s).unwrap_or(summary.end_s);
         let one = Lasted { time_s: until - peer.arrived_s, finished: peer.completed_s.is_some() };
         lasted.entry(peer.class.clone()).or_default().push(one);
     }
@@ -125,7 +126,8 @@ mod tests {
             peer("a", 0.0, Some(4.0), Some(4.0)),
             peer("a", 1.0, None, None),
         ];
-        let median = |peers: &[PeerRow]| median_time(lasted(peers, 100.0).remove("a").unwrap());
+        let summary = Summary { end_s: 100.0, ..Summary::default() };
+        let median = |peers: &[PeerRow]| median_time(lasted(peers, &summary).remove("a").unwrap());
         assert_eq!(median(&peers), Some(4.0));
         // As if each of the unfinished were slower than any, once all of them were there for longer.
         assert_eq!(median(&peers[3..]), Some(4.0));
@@ -144,7 +146,7 @@ mod tests {
             peer("a", 0.0, Some(1.0), None),
             peer("a", 0.0, Some(9.0), None),
         ];
-        let found = figures(&summary, &lasted(&peers, 9.0));
+        let found = figures(&summary, &lasted(&peers, &summary));
         assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "overall", "seed"]);
         assert!(found["seed"].is_empty());
         let overall: Vec<(&str, f64)> =

@@ -24,6 +24,9 @@ pub(super) const MOST_CURVES: usize = 8;
 /// The line style of the whole swarm, beside those of its classes.
 const OVERALL: usize = 6;
 
+/// The axis of what changes over time.
+const TIME: &str = "Time";
+
 /// A plot with its words.
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
@@ -88,6 +91,16 @@ pub(super) fn all(study: &Study) -> Vec<Figure> {
         _ => of_several(study),
     };
     figures.retain(|figure| !figure.plot.is_empty());
+    if let Some(end) = study.warm_up() {
+        for figure in &mut figures {
+            if let Plot::Chart(chart) = &mut figure.plot
+                && chart.x.label == TIME
+            {
+                chart.rules.push((end, "end of the warm-up".to_owned()));
+                figure.caption += " Dashed: the end of the warm-up, which no figure counts.";
+            }
+        }
+    }
     figures
 }
 

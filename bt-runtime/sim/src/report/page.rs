@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use super::figures::Figure;
 use super::read::Study;
-use super::text::{Unit, escape, escape_lines};
+use super::text::{Unit, escape, escape_lines, number};
 use super::{facts, svg, tables};
+use crate::measure::{Cut, Rule};
 use crate::output::Machine;
 
 const STYLE: &str = include_str!("page.css");
@@ -112,6 +113,9 @@ fn what(study: &Study) -> String {
         (count, _) if study.comparison.is_some() => parts.push(format!("{count} profiles")),
         (count, _) => parts.push(format!("{count} cells")),
     }
+    if let Some(end) = study.warm_up() {
+        parts.push(format!("after a warm-up of {}", Unit::Seconds.write(end)));
+    }
     match &*seeds(study) {
         [] => {}
         [seed] => parts.push(format!("seed {seed}")),
@@ -181,6 +185,11 @@ fn run(study: &Study) -> String {
         "Set",
         manifest.sets.iter().map(|set| format!("<code>{}</code>", escape(set))).collect::<Vec<_>>().join(" "),
     );
+    match (&first.summary.warm_up, study.runs().count()) {
+        (Some(cut), 1) => row("Warm-up", escape(&cut.to_string())),
+        (Some(_), _) => row("Warm-up", warm_ups(study)),
+        (None, _) => {}
+    }
     row("Versions", pairs(&manifest.versions));
     if study.runs().count() == 1 {
         row(
@@ -218,6 +227,24 @@ fn run(study: &Study) -> String {
     let text = escape_lines(&manifest.scenario.toml);
     let _ = writeln!(html, "<details>\n<summary>The scenario</summary>\n<pre>{text}</pre>\n</details>");
     html + "</section>\n"
+}
+
+/// What was cut off at the start of several runs.
+fn warm_ups(study: &Study) -> String {
+    let cuts: Vec<&Cut> = study.runs().filter_map(|run| run.summary.warm_up.as_ref()).collect();
+    let ends = cuts.iter().map(|cut| cut.until_s);
+    let (least, most) = (ends.clone().fold(f64::INFINITY, f64::min), ends.fold(0.0, f64::max));
+    let [least_text, most_text] = [least, most].map(|end| Unit::Seconds.write(end));
+    let mut text = match least == most {
+        true => format!("the first {most_text} of every run are left out"),
+        false => format!("the first {least_text} to {most_text} of each run are left out"),
+    };
+    let peers: u64 = cuts.iter().map(|cut| cut.peers).sum();
+    text += &format!(", with {} peers that came in them", number(peers as f64));
+    match cuts.iter().filter(|cut| cut.rule == Rule::Half).count() {
+        0 => text,
+        unsteady => format!("{text}; {unsteady} of {} runs were not steady in their first half", cuts.len()),
+    }
 }
 
 /// Names with values.

@@ -35,7 +35,7 @@ pub(super) struct Run {
     pub(super) manifest: Manifest,
     /// Its summary.
     pub(super) summary: Summary,
-    /// Its peers.
+    /// Its peers, but for those that came in the warm-up.
     pub(super) peers: Vec<Peer>,
     /// Its courses over time.
     pub(super) series: Vec<Series>,
@@ -136,6 +136,13 @@ impl Study {
         self.groups.iter().flat_map(|group| &group.runs)
     }
 
+    /// The end of the warm-up in seconds, if there is one and it is that of all runs.
+    pub(super) fn warm_up(&self) -> Option<f64> {
+        let mut ends = self.runs().map(|run| run.summary.warm_up.as_ref().map(|cut| cut.until_s));
+        let first = ends.next()??;
+        ends.all(|end| end == Some(first)).then_some(first)
+    }
+
     /// The names of classes, in the order in which they are met; those of initial seeds alone come last.
     pub(super) fn classes(&self) -> Vec<&str> {
         let peers = || self.runs().flat_map(|run| &run.peers);
@@ -161,10 +168,13 @@ impl Run {
             downloaded: row.downloaded_bytes as f64,
             normalized_upload: row.metrics.get("normalized_upload").copied(),
         };
+        // Who came in the warm-up does not count.
+        let from = measured.summary.warm_up.as_ref().map_or(0.0, |cut| cut.until_s);
+        let counts = |row: &PeerRow| row.is_initial_seed() || row.arrived_s >= from;
         Ok(Self {
             manifest,
             summary: measured.summary,
-            peers: measured.peers.into_iter().map(peer).collect(),
+            peers: measured.peers.into_iter().filter(counts).map(peer).collect(),
             series: series(measured.series),
             chokes: measured.choke_matrix,
         })

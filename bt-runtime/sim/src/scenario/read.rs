@@ -11,8 +11,10 @@ use toml::de::DeValue;
 
 use super::group::Reader;
 use super::times::{duration, duration_or_zero, some_time};
-use super::{Arrivals, Content, Granularity, Group, Have, Model, Network, Run, Scenario, Tracker, Until};
-use crate::fields::{Fields, choice, read};
+use super::{
+    Arrivals, Content, Granularity, Group, Have, Model, Network, Run, Scenario, Tracker, Until, WarmUp,
+};
+use crate::fields::{Fields, Value, choice, read};
 
 /// The longest name of a scenario or a group: it may become a file's name.
 const MAX_NAME: usize = 100;
@@ -24,7 +26,7 @@ pub(super) fn scenario(found: &Found, sets: &[String]) -> Result<Scenario, TextE
     let content = content(fields.table("content")?)?;
     let network = network(fields.table("network")?)?;
     let tracker = tracker(fields.table("tracker")?)?;
-    let run = run(fields.table("run")?)?;
+    let (mut run, warm_up) = run(fields.table("run")?)?;
     let peers = fields.take("peers");
     fields.finish()?;
     if let Some(name) = &name {
@@ -60,7 +62,10 @@ pub(super) fn scenario(found: &Found, sets: &[String]) -> Result<Scenario, TextE
         read.push((group, span));
     }
     check_whole(&source, &content, &run, &read)?;
-    let groups = read.into_iter().map(|(group, _)| group).collect();
+    let groups: Vec<Group> = read.into_iter().map(|(group, _)| group).collect();
+    // Where peers go on arriving the swarm fills up first.
+    let is_open = groups.iter().any(|group| group.count.is_none());
+    run.warm_up = warm_up.unwrap_or(if is_open { WarmUp::Auto } else { WarmUp::None });
     let name = name.map_or_else(|| as_name(&found.name), Spanned::into_inner);
     Ok(Scenario { name, content, network, tracker, run, groups })
 }
@@ -146,7 +151,8 @@ fn tracker(mut fields: Fields<'_, '_>) -> Result<Tracker, TextError> {
     Ok(Tracker { reply: reply.map_or(50, Spanned::into_inner) })
 }
 
-fn run(mut fields: Fields<'_, '_>) -> Result<Run, TextError> {
+/// The run, and its warm-up if the text has one.
+fn run(mut fields: Fields<'_, '_>) -> Result<(Run, Option<WarmUp>), TextError> {
     let source = fields.source;
     let limit = fields.take("limit").map(|value| some_time(source, "limit", value)).transpose()?;
     let limit = limit.unwrap_or(std::time::Duration::from_secs(7 * 86400));
@@ -171,12 +177,42 @@ fn run(mut fields: Fields<'_, '_>) -> Result<Run, TextError> {
         }
     };
     let seed = fields.optional::<u64>("seed")?;
+    let warm_up = fields.take("warm-up").map(|value| warm_up(source, value, until)).transpose()?;
     fields.finish()?;
     if let Some(seed) = seed.as_ref().filter(|seed| *seed.get_ref() > Scenario::MAX_SEED) {
         let message = format!("`seed` must be at most {}, found {}", Scenario::MAX_SEED, seed.get_ref());
         return Err(source.error(Some(seed.span()), &message));
     }
-    Ok(Run { until, limit, seed: seed.map_or(1, Spanned::into_inner) })
+    let seed = seed.map_or(1, Spanned::into_inner);
+    Ok((Run { until, limit, seed, warm_up: WarmUp::None }, warm_up))
+}
+
+/// `"auto"`, `"none"` or a duration.
+fn warm_up(source: &Source<'_>, value: Value<'_>, until: Until) -> Result<WarmUp, TextError> {
+    let (span, found) = (value.span(), shown(value.get_ref()));
+    let wrong = |message: String| Err(source.error(Some(span.clone()), &message));
+    let warm_up = match value.get_ref().as_str() {
+        Some("none") => return Ok(WarmUp::None),
+        Some("auto") => WarmUp::Auto,
+        _ => match duration(source, value) {
+            Ok(time) => WarmUp::For(time),
+            Err(_) => {
+                return wrong(format!(
+                    "expected \"auto\", \"none\", or a duration such as \"30 min\", found {found}"
+                ));
+            }
+        },
+    };
+    match (until, warm_up) {
+        (Until::AllComplete, _) => wrong(format!(
+            "a run until all are complete has no steady state: `warm-up` must be \"none\", or `until` a duration, found {found}"
+        )),
+        (Until::After(end), WarmUp::For(time)) if time >= end => wrong(format!(
+            "`warm-up` must be shorter than `until`, which is \"{}\", found {found}",
+            config::Duration(end)
+        )),
+        _ => Ok(warm_up),
+    }
 }
 
 /// What no group can say alone: how many there are in all, and that the content can come from somewhere.

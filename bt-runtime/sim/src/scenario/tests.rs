@@ -99,6 +99,32 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
+fn only_a_swarm_that_never_ends_warms_up() {
+    let warm_up = |sets: &[&str]| load(sets).map(|scenario| scenario.run.warm_up);
+    assert_eq!(warm_up(&[]), Ok(WarmUp::None));
+    assert_eq!(warm_up(&["run.until=1 h"]), Ok(WarmUp::None), "all that come have a number");
+    assert_eq!(warm_up(&["run.until=1 h", "run.warm-up=auto"]), Ok(WarmUp::Auto));
+    let open = TEXT.replace("count = 10", "arrives = { poisson = '1/s' }");
+    let open = |set: &str| {
+        let sets = ["run.until=1 h", set].map(str::to_owned);
+        Scenario::from_text("s", &open, &sets)
+            .map(|scenario| scenario.run.warm_up)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(open("run.seed=1"), Ok(WarmUp::Auto));
+    assert_eq!(open("run.warm-up=none"), Ok(WarmUp::None));
+    assert_eq!(open("run.warm-up=30 min"), Ok(WarmUp::For(Duration::from_secs(1800))));
+    for (found, message) in [
+        (warm_up(&["run.warm-up=1 min"]), "a run until all are complete has no steady state"),
+        (open("run.warm-up=1 h"), "`warm-up` must be shorter than `until`, which is \"1 h\", found \"1 h\""),
+        (open("run.warm-up=7"), "expected \"auto\", \"none\", or a duration such as \"30 min\", found 7"),
+    ] {
+        let error = found.unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
 fn arrivals_and_departures_are_read_in_each_form() {
     let group = |set: &str| load(&["run.until=1 h", set]).map(|scenario| scenario.groups[1].clone());
     let arrives = |value: &str| group(&format!("peers.leecher.arrives={value}")).unwrap().arrives;
@@ -140,7 +166,7 @@ proptest! {
     #[test]
     fn whatever_is_set_the_message_is_one_line(
         sets in proptest::collection::vec(
-            "(content.(size|piece|coded)|network.(delay|granularity)|run.(until|limit|seed)|tracker.reply\
+            "(content.(size|piece|coded)|network.(delay|granularity)|run.(until|limit|seed|warm-up)|tracker.reply\
              |peers.(seed|leecher).(name|count|have|up|down|profile|arrives|leaves|abandons|choke.use))\
              =(['\"]?-?[0-9]{1,20}(.[0-9])?( ?[kMG]?i?(B|bit|s|h|d)(/s)?)?['\"]?|never|nan|true|unlimited\
              |\\{ ?(at|rate|trace|batches|after|exponential|missing) ?= ?['\"\\[]?-?[0-9]{0,10}( s|/s)?['\"\\]]? ?\\}|\\PC{0,9})",

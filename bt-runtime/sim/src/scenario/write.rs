@@ -3,7 +3,7 @@
 use bt_api::config;
 use toml::{Table, Value};
 
-use super::{Arrivals, Granularity, Group, Have, Leaves, Model, Scenario, Until, Wait};
+use super::{Arrivals, Granularity, Group, Have, Leaves, Model, Scenario, Until, Wait, WarmUp};
 
 impl Scenario {
     /// The effective scenario, complete: every key, with traces and profiles written in, so that it needs no other
@@ -12,6 +12,11 @@ impl Scenario {
         let until = match self.run.until {
             Until::AllComplete => "all-complete".into(),
             Until::After(time) => duration(time),
+        };
+        let warm_up = match self.run.warm_up {
+            WarmUp::None => "none".into(),
+            WarmUp::Auto => "auto".into(),
+            WarmUp::For(time) => duration(time),
         };
         let model = match self.network.model {
             Model::MaxMin => "max-min",
@@ -48,6 +53,7 @@ impl Scenario {
                     ("until", until),
                     ("limit", duration(self.run.limit)),
                     ("seed", i64::try_from(self.run.seed).unwrap_or(i64::MAX).into()),
+                    ("warm-up", warm_up),
                 ])
                 .into(),
             ),

@@ -5,7 +5,7 @@ use super::super::read::Study;
 use super::super::scale::Axis;
 use super::super::several::{Courses, Distribution};
 use super::super::text::{Unit, number};
-use super::{Figure, Plot};
+use super::{Figure, Plot, TIME};
 
 /// Curves by name and line style.
 pub(super) type Curves<T> = Vec<(String, usize, T)>;
@@ -111,7 +111,7 @@ pub(super) fn over_time(
     };
     let curves = curves.into_iter().filter(|(_, _, courses)| !courses.runs.is_empty()).map(curve).collect();
     let caption = if averaged { caption + " Means over the runs still going." } else { caption };
-    let chart = Chart { x: Axis::from_zero("Time", Unit::Seconds), y, curves, rules: Vec::new() };
+    let chart = Chart { x: Axis::from_zero(TIME, Unit::Seconds), y, curves, rules: Vec::new() };
     Figure::new(name, title, caption, Plot::Chart(chart))
 }
 
