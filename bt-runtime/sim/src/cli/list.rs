@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Failure;
 use super::terminal::Terminal;
-use crate::measure::METRICS;
+use crate::measure::{METRICS, Metric};
 
 /// Lists the scenarios, profiles, plug-ins and metrics of this binary.
 #[derive(clap::Args)]
@@ -24,16 +24,21 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     parts.push(("piece policies", of::<Piece>()?));
     parts.push(("storage backends", of::<Storage>()?));
     parts.push(("tracker clients", of::<Tracker>()?));
-    let metrics = METRICS.iter().map(|metric| (metric.name, metric.formula.to_owned()));
-    parts.push(("metrics", metrics.collect()));
     if options.json {
         let object = parts.into_iter().map(|(what, names)| {
             let names = names.into_iter().map(|(name, summary)| json!({ "name": name, "summary": summary }));
             (what.replace(' ', "_"), names.collect())
         });
+        let metrics = METRICS.iter().map(|metric| {
+            let Metric { name, unit, formula, .. } = metric;
+            json!({ "name": name, "unit": unit, "summary": formula })
+        });
+        let object = object.chain([("metrics".to_owned(), metrics.collect())]);
         writeln!(terminal.out, "{}", serde_json::Value::Object(object.collect()))?;
         return Ok(0);
     }
+    let metrics = METRICS.iter().map(|metric| (metric.name, metric.formula.to_owned()));
+    parts.push(("metrics", metrics.collect()));
     for (what, names) in parts {
         writeln!(terminal.out, "{what}:")?;
         let width = names.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
