@@ -170,9 +170,10 @@ fn trace(source: &Source<'_>, folder: Option<&Path>, value: Value<'_>) -> Result
 }
 
 /// The first column of a CSV file as times in seconds; else the number and text of the wrong line. The first line
-/// may be a header.
+/// may be a header; spreadsheets put a byte order mark before it.
 fn times_of(text: &str) -> Result<Vec<Duration>, (usize, &str)> {
     let mut times = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
         let first = line.split(',').next().unwrap_or_default().trim();
         if first.is_empty() && line.trim().is_empty() {
@@ -196,6 +197,11 @@ mod tests {
         let times = [Duration::from_millis(1500), Duration::ZERO];
         assert_eq!(times_of("time,peer\n1.5,a\n\n0,b\n"), Ok(times.to_vec()));
         assert_eq!(times_of("1.5\r\n0\r\n"), Ok(times.to_vec()));
+        assert_eq!(
+            times_of("\u{feff}1.5\n0\n"),
+            Ok(times.to_vec()),
+            "a byte order mark is no part of a number"
+        );
         for (wrong, line) in [("1\nx", 2), ("1\n-1", 2), ("nan", 1), ("inf", 1), ("1e10", 1), ("1\n,3", 2)] {
             assert_eq!(times_of(wrong).unwrap_err().0, line, "{wrong:?}");
         }
