@@ -33,10 +33,11 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::output::OutputError;
+use crate::output::{self, OutputError};
 
 /// Why there is no report. Each names the file at fault in one line.
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +101,39 @@ pub fn write(dir: &Path) -> Result<PathBuf, Error> {
         save(&plots.join(format!("{name}.gp")), &restyle::gnuplot(name, &figure.title, &figure.plot))?;
     }
     save(&plots.join("plot.py"), restyle::MATPLOTLIB)?;
+    remove_others(&plots, &figures)?;
     let page = dir.join("report.html");
     save(&page, &page::page(&study, &figures))?;
     Ok(page)
 }
 
+/// Removes the plots of an earlier report that are none of this one, with what their scripts drew: those that have the
+/// script that is made here. What else is in the folder is somebody's own.
+fn remove_others(plots: &Path, figures: &[figures::Figure]) -> Result<(), Error> {
+    let failed = |source| Error::Read { dir: plots.to_owned(), source };
+    for entry in fs::read_dir(plots).map_err(failed)? {
+        let script = entry.map_err(failed)?.path();
+        let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if script.extension().is_none_or(|end| end != "gp") || figures.iter().any(|one| one.name == name) {
+            continue;
+        }
+        if !fs::read_to_string(&script).is_ok_and(|text| text.starts_with(&restyle::first_line(&name))) {
+            continue;
+        }
+        for end in [".svg", ".csv", "-gnuplot.svg", "-matplotlib.pdf", ".gp"] {
+            let file = plots.join(format!("{name}{end}"));
+            match fs::remove_file(&file) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::Write { file, source });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file, whole or not at all.
 fn save(file: &Path, text: &str) -> Result<(), Error> {
-    fs::write(file, text).map_err(|source| Error::Write { file: file.to_owned(), source })
+    Ok(output::save(file, |out| out.write_all(text.as_bytes()))?)
 }

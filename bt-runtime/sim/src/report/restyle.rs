@@ -27,12 +27,17 @@ pub(super) fn heading(axis: &Axis) -> String {
     })
 }
 
+/// What a script for gnuplot begins with.
+pub(super) fn first_line(name: &str) -> String {
+    format!("# gnuplot {name}.gp draws {name}.csv into {name}-gnuplot.svg\n")
+}
+
 /// The script for gnuplot that draws `NAME.csv`.
 pub(super) fn gnuplot(name: &str, title: &str, plot: &Plot) -> String {
     let mut script = format!(
-        "# gnuplot {name}.gp draws {name}.csv into {name}-gnuplot.svg\n\
-         set terminal svg size 720,480 noenhanced background 'white'\nset output '{name}-gnuplot.svg'\n\
+        "{}set terminal svg size 720,480 noenhanced background 'white'\nset output '{name}-gnuplot.svg'\n\
          set datafile separator ','\nset title {}\nset key outside top\nset grid\n",
+        first_line(name),
         quote(title)
     );
     match plot {

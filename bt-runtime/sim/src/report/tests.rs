@@ -103,6 +103,30 @@ fn many_cells_are_rows_and_not_curves() {
 }
 
 #[test]
+fn plots_of_an_earlier_run_go_and_what_is_somebody_s_own_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join("plots").join(name);
+    sample::run(dir.path(), 7, 1.0, true);
+    write(dir.path()).unwrap();
+    for (name, text) in [
+        ("completion-gnuplot.svg", "drawn"),
+        ("chokes-gnuplot.svg", "drawn"),
+        ("mine.svg", ""),
+        ("mine.csv", ""),
+        ("mine.gp", "plot 'mine.csv'"),
+    ] {
+        fs::write(at(name), text).unwrap();
+    }
+    fs::write(dir.path().join("choke_matrix.csv"), "from,to,unchoked_s,bytes,share\n").unwrap();
+    write(dir.path()).unwrap();
+    let mut left: Vec<_> =
+        fs::read_dir(at("")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    left.retain(|name| name.starts_with("chokes") || name.starts_with("mine") || name.contains("gnuplot"));
+    left.sort();
+    assert_eq!(left, ["completion-gnuplot.svg", "mine.csv", "mine.gp", "mine.svg"]);
+}
+
+#[test]
 fn what_is_wrong_is_said_in_one_line_that_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
