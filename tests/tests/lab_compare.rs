@@ -325,6 +325,16 @@ fn a_log_measured_gives_the_figures_of_the_run() {
     let found: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(found["summary"], lab.json("out/summary.json"));
     assert_eq!(found["run"]["scenario"], "tiny");
+    // So does that of a run that ended at a time at which nothing happened, or before everybody came.
+    let late = "peers.leecher.arrives={ trace = ['0 s', '1 s', '1 h'] }";
+    for (end, code) in [("run.until=7777 ms", 0), ("run.limit=8888 ms", 1), ("run.limit=30 min", 1)] {
+        let sets = ["--set", "peers.leecher.count=3", "--set", late, "--set", end];
+        let run = lab.run(&[&["run", "tiny.toml", "--events", "--out", "cut"][..], &sets].concat());
+        assert_eq!(run.status.code(), Some(code));
+        let (line, _) = lab.succeeds(&["measure", "cut/events.jsonl", "--json"]);
+        let found: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(found["summary"], lab.json("cut/summary.json"), "{end}");
+    }
     let (text, _) = lab.succeeds(&["measure", "out/events.jsonl"]);
     assert!(text.contains("finished 30, unfinished 0\n") && text.contains("\ncompletion_time "), "{text}");
 }

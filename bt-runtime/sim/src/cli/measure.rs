@@ -12,7 +12,6 @@ use super::terminal::Terminal;
 use crate::Scenario;
 use crate::measure::{Measures, OVERALL, Summary, metric, read_log};
 use crate::replicate::place;
-use crate::scenario::Until;
 
 /// Computes the metrics of event logs, of `bt-run` or of `bt-lab`.
 ///
@@ -52,16 +51,19 @@ fn measure(log: &Path) -> Result<(Value, Summary), Failure> {
     let read = read_log(BufReader::with_capacity(1 << 20, file), |now, node, event| {
         measures.event(now, node, event)
     });
-    let (run, mut end) = read.map_err(|error| failed(&error))?;
-    // The log of a simulation has its scenario: when it ends, and its lower bound, are known from it.
+    let (run, end) = read.map_err(|error| failed(&error))?;
+    // The log of a simulation has its scenario: its lower bound and its warm-up are known from it.
     let text = run["scenario_toml"].as_str();
     let scenario = text.and_then(|text| Scenario::from_text("scenario", text, &[]).ok());
-    if let Some(Until::After(time)) = scenario.as_ref().map(|scenario| scenario.run.until) {
-        end = end.max(bt_api::Instant::ZERO + time);
-    }
     let bound = scenario.as_ref().and_then(Scenario::lower_bound);
     let mut measured = measures.finish(end, bound);
     if let Some(scenario) = scenario {
+        let wanted: u64 = scenario.groups.iter().filter_map(|group| group.count).map(u64::from).sum();
+        let came: u64 = measured.summary.counts.values().map(|counts| counts.peers).sum();
+        if came < wanted {
+            // The bound is of the whole crowd.
+            measured.summary.bound_ratio = None;
+        }
         measured.cut(scenario.run.warm_up);
     }
     Ok((run, measured.summary))

@@ -32,7 +32,8 @@ struct Head {
 }
 
 /// Reads a log, of `bt-run` or of a simulation, and tells `each` of its events in their order; answers what the
-/// header says of the run, and the time of the last event.
+/// header says of the run, and when it ended: the time of the last line. That of a simulation is no event and says just
+/// that.
 ///
 /// Without `node`, an event is of node 0; in a log of several torrents each torrent is a node. Events that this
 /// version does not know are left out.
@@ -58,13 +59,18 @@ pub fn read_log(
             run = Some(header(&text).map_err(wrong)?);
             continue;
         }
-        let head: Head = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        let is_whole = text.ends_with(b"\n");
+        let head: Head = serde_json::from_slice(&text).map_err(|error| match is_whole {
+            true => wrong(error.to_string()),
+            false => wrong("the log is cut off here: its last line is not whole".to_owned()),
+        })?;
         let nanos = head.t * 1e9;
         if !(0.0..1.8e19).contains(&nanos) {
             return Err(wrong(format!("`t` is {}, which is no time since the start of the run", head.t)));
         }
         // To the nearest nanosecond: what was written.
         let now = Instant::from_nanos((nanos + 0.5) as u64);
+        end = end.max(now);
         let event: Event = match serde_json::from_slice(&text) {
             Ok(event) => event,
             Err(error) if error.to_string().starts_with("unknown variant") => continue,
@@ -89,7 +95,6 @@ pub fn read_log(
             }
             classes.insert(class.clone());
         }
-        end = end.max(now);
         each(now, node, &event);
     }
 }

@@ -338,7 +338,10 @@ fn a_wrong_line_is_named() {
             format!("{header}{{\"t\":1,\"ev\":\"choke\",\"peer\":1}}\n"),
             "line 2 of the event log: in `choke`: missing field `dir`",
         ),
-        (format!("{header}{{\"t\":1,\"ev\":\"left\"}}\n{{\"t\":2,\"ev"), "line 3 of the event log: EOF"),
+        (
+            format!("{header}{{\"t\":1,\"ev\":\"left\"}}\n{{\"t\":2,\"ev"),
+            "line 3 of the event log: the log is cut off here",
+        ),
         (
             format!("{header}{{\"t\":-1,\"ev\":\"left\"}}\n"),
             "line 2 of the event log: `t` is -1, which is no time",

@@ -42,7 +42,7 @@ impl Recorder {
 
     /// Ends the run at `now`; `bound_s` as in [`Measures::finish`].
     pub fn finish(self, now: Instant, bound_s: Option<f64>) -> Recorded {
-        let stream = self.stream.map(EventStream::finish).transpose();
+        let stream = self.stream.map(|stream| stream.finish(now)).transpose();
         Recorded { measured: self.measures.finish(now, bound_s), stream }
     }
 }

@@ -83,11 +83,13 @@ impl EventStream {
         self.error.is_some()
     }
 
-    /// Ends the stream; the file gets its name.
+    /// Ends the stream of a run that ended at `now`, which its last line says: nothing may have happened then. The file
+    /// gets its name.
     ///
     /// # Errors
     /// The first that there was when the file was written: a full disk, say.
-    pub fn finish(mut self) -> Result<Streamed, OutputError> {
+    pub fn finish(mut self, now: Instant) -> Result<Streamed, OutputError> {
+        self.buffer.extend_from_slice(format!("{{\"t\":{now},\"ev\":\"end\"}}\n").as_bytes());
         self.flush();
         if let Some(error) = self.error {
             return Err(error);
