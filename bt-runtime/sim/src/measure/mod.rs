@@ -160,7 +160,7 @@ impl Measures {
                 this.requests += u64::from(dir == Dir::To);
             }
             Event::Cancel { .. } | Event::Reject { .. } => this.overhead += length::REQUEST,
-            Event::Block { peer, dir: Dir::To, length, .. } => self.sent(at, peer, length.into()),
+            Event::Block { peer, dir: Dir::To, length, .. } => self.sent(now, at, peer, length.into()),
             Event::Block { peer, dir: Dir::From, length, .. } => self.received(now, at, peer, length.into()),
             Event::DuplicateBlock { length, .. } => {
                 this.overhead += length::PIECE;
@@ -247,17 +247,18 @@ impl Measures {
         true
     }
 
-    fn sent(&mut self, at: usize, peer: u32, length: u64) {
+    fn sent(&mut self, now: u64, at: usize, peer: u32, length: u64) {
         let this = &mut self.nodes[at];
         this.uploaded += length;
         this.overhead += length::PIECE;
         let is_leecher = this.is_leecher();
-        this.uploaded_as_leecher += if is_leecher { length } else { 0 };
+        let as_leecher = if is_leecher { length } else { this.sent_before_it_was_a_seed(now, length) };
+        this.uploaded_as_leecher += as_leecher;
         self.by_initial_seeds += if this.initial { length } else { 0 };
         if this.up.is_some() && this.left.is_none() {
-            self.population.of(this.class, |scope| match is_leecher {
-                true => scope.up.bytes += length,
-                false => scope.up_of_seeds.bytes += length,
+            self.population.of(this.class, |scope| {
+                scope.up.bytes += as_leecher;
+                scope.up_of_seeds.bytes += length - as_leecher;
             });
         }
         let Some(&slot) = this.slots.get(peer as usize).filter(|slot| **slot != NOBODY) else { return };

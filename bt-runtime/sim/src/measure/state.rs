@@ -136,6 +136,15 @@ impl Node {
         self.missing_pieces.div_ceil(20).max(1)
     }
 
+    /// How many bytes of a block of `length`, which is whole at `now` and counted in `uploaded`, left while this seed still
+    /// lacked something: what its uplink cannot have carried since.
+    pub(super) fn sent_before_it_was_a_seed(&self, now: u64, length: u64) -> u64 {
+        let (Some(up), Some(completed), false) = (self.up, self.completed, self.initial) else { return 0 };
+        let could = u128::from(up) * u128::from(now.saturating_sub(completed)) / 1_000_000_000;
+        let as_seed = u128::from(self.uploaded - self.uploaded_as_leecher);
+        as_seed.saturating_sub(could).min(length.into()) as u64
+    }
+
     /// How long it was a leecher, at the latest until `now`, in nanoseconds.
     pub(super) fn leeched_for(&self, now: u64) -> u64 {
         if self.initial {

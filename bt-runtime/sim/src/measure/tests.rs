@@ -77,7 +77,7 @@ fn chain() -> Run {
     let mut run = Run::default();
     let (seed, fast, slow) = (0, 1, 2);
     run.at(0.0, seed, joined(seed, "seed", 100, None, "0-3"));
-    run.at(0.0, fast, joined(fast, "fast", 50, Some(100), ""));
+    run.at(0.0, fast, joined(fast, "fast", 100, Some(100), ""));
     run.at(0.0, slow, joined(slow, "slow", 25, Some(100), ""));
     run.connect(0.0, [fast, 0], [seed, 0]);
     run.connect(0.0, [slow, 0], [fast, 1]);
@@ -122,8 +122,8 @@ fn a_chain_of_three_measured() {
             ("completion_time", 6.5),
             ("normalized_time", 6.5 / 4.0),
             ("link_time", (1.25 + 2.0) / 2.0),
-            ("upload_utilization", 100.0 / (50.0 * 5.0 + 25.0 * 8.0)),
-            ("upload_utilization_seeds", 700.0 / (100.0 * 10.0 + 50.0 * 4.0 + 25.0 * 2.0)),
+            ("upload_utilization", 100.0 / (100.0 * 5.0 + 25.0 * 8.0)),
+            ("upload_utilization_seeds", 700.0 / (100.0 * 10.0 + 100.0 * 4.0 + 25.0 * 2.0)),
             ("download_utilization", 800.0 / 1300.0),
             ("seed_share", 700.0 / 800.0),
             ("seed_copies", 1.0),
@@ -143,7 +143,7 @@ fn a_chain_of_three_measured() {
             ("share_ratio", 1.0),
             ("normalized_upload", 1.0),
             ("altruism", 0.0),
-            ("peer_upload_utilization", 100.0 / 250.0),
+            ("peer_upload_utilization", 100.0 / 500.0),
             ("peer_download_utilization", 400.0 / 500.0),
             ("service_error", 100.0),
             ("seed_bytes", 400.0),
@@ -195,7 +195,7 @@ fn series_tell_what_was_when() {
     assert_eq!(value(9.5, "fast", "seeds"), Some(0.0));
     // 100 bytes in an eighth of a second over 50 + 25 bytes a second. What happens at the moment of a sample
     // belongs to the interval that ends there.
-    assert_eq!(value(4.0, "overall", "upload_utilization"), Some(100.0 / (75.0 / 8.0)));
+    assert_eq!(value(4.0, "overall", "upload_utilization"), Some(100.0 / (125.0 / 8.0)));
     assert_eq!(value(4.125, "overall", "upload_utilization"), Some(0.0));
     assert_eq!(value(10.0, "overall", "availability_min"), None);
 }
@@ -412,4 +412,23 @@ proptest! {
             prop_assert!(dist.is_none_or(|dist| (-1e-9..=1.0 + 1e-9).contains(&dist.mean)), "{name}: {dist:?}");
         }
     }
+}
+
+#[test]
+fn a_block_that_a_leecher_began_is_not_all_of_the_seed_that_it_became() {
+    let mut run = Run::default();
+    run.at(0.0, 0, joined(0, "seed", 100, None, "0-3"));
+    run.at(0.0, 1, joined(1, "fast", 50, Some(400), "0-2"));
+    run.at(0.0, 2, joined(2, "slow", 25, Some(100), ""));
+    run.connect(0.0, [1, 0], [0, 0]);
+    run.connect(0.0, [2, 0], [1, 1]);
+    // 100 bytes at 50 B/s from 4 s on, of which the second half is a seed's.
+    run.piece(5.0, [0, 0], [1, 0], 3);
+    run.complete(5.0, 1);
+    run.piece(6.0, [1, 1], [2, 0], 0);
+    run.at(6.0, 1, Event::Left {});
+    let summary = run.0.finish(Instant::from_secs(6), None).summary;
+    let wanted = [("upload_utilization", 50.0 / 250.0), ("upload_utilization_seeds", 1.0)];
+    figures(&summary.classes["fast"], &wanted);
+    figures(&summary.classes["fast"], &[("peer_upload_utilization", 50.0 / 250.0)]);
 }
