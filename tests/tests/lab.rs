@@ -121,6 +121,25 @@ fn what_ends_before_all_are_done_is_not_held_against_the_bound_of_all() {
 }
 
 #[test]
+fn the_scenario_of_a_manifest_gives_the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("crowd.toml"), CROWD).unwrap();
+    let manifest = |arguments: &[&str], out: &str| -> serde_json::Value {
+        let output = bt_lab(&[&["run"], arguments, &["--out", &path(out)]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&std::fs::read(folder.path().join(out).join("manifest.json")).unwrap())
+            .unwrap()
+    };
+    let first = manifest(&[&path("crowd.toml"), "--seed", "7", "--set", "network.delay=0"], "first");
+    std::fs::write(path("again.toml"), first["scenario"]["toml"].as_str().unwrap()).unwrap();
+    let again = manifest(&[&path("again.toml")], "again");
+    for key in ["events_sha256", "scenario", "seed", "end_s"] {
+        assert_eq!(first[key], again[key]);
+    }
+}
+
+#[test]
 fn no_group_is_called_what_all_are_called() {
     let error = Scenario::from_text("test", &CROWD.replace("\"leecher\"", "\"overall\""), &[]).unwrap_err();
     let message =

@@ -104,9 +104,12 @@ impl Experiment<'_> {
     /// What is known of it before it is run.
     pub fn manifest(&self) -> Manifest {
         let Self { scenario, seed, sets, .. } = *self;
+        // Saved to a file, the text gives this run, not that of the scenario's own seed.
+        let mut same = scenario.clone();
+        same.run.seed = seed;
         Manifest {
             schema: SCHEMA,
-            scenario: ScenarioText { name: scenario.name.clone(), toml: scenario.to_toml() },
+            scenario: ScenarioText { name: same.name.clone(), toml: same.to_toml() },
             seed,
             sets: sets.to_vec(),
             profiles: profiles(scenario),

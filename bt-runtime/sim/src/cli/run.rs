@@ -23,7 +23,7 @@ pub(super) struct Options {
     /// A file, or the name of a shipped scenario (`bt-lab list`)
     scenario: String,
     /// The seed of every draw, in place of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=Scenario::MAX_SEED))]
     seed: Option<u64>,
     /// Changes a key of the scenario: `peers.leecher.count=100`, `network.delay=0`
     #[arg(long = "set", value_name = "KEY=VALUE")]

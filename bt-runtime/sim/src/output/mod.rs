@@ -81,7 +81,7 @@ pub struct Manifest {
 pub struct ScenarioText {
     /// Its name.
     pub name: String,
-    /// The effective scenario with its profiles, complete: saved to a file, it loads as this one.
+    /// The effective scenario with its profiles and the run's seed, complete: saved to a file and run, it gives this run.
     pub toml: String,
 }
 
