@@ -21,7 +21,7 @@ fn said(output: &Output) -> String {
 fn run(text: &str, sets: &[String], seed: u64) -> Done {
     let scenario =
         Scenario::from_text("test", text, sets).unwrap_or_else(|error| panic!("{}", error.detailed()));
-    let experiment = Experiment { scenario: &scenario, seed, sets, events: Events::Hashed };
+    let experiment = Experiment { scenario: &scenario, seed, sets, base: None, events: Events::Hashed };
     experiment.run(&mut |_, _| true).unwrap_or_else(|error| panic!("{error}\nwith seed {seed} in\n{text}"))
 }
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use bt_tests::bt_lab::{Lab, files_called, told};
+use bt_tests::bt_lab::{Lab, TINY, files_called, told};
 use bt_tests::mount::Mount;
 use bt_tests::process::{Process, SOON};
 use rustix::process::Signal;
@@ -114,6 +114,25 @@ fn versions_are_not_mixed() {
     let error = lab.fails(&["gather", "out"], 1);
     assert!(error.contains("cells 1 and 2 are by different versions (bt-sim: "), "{error}");
     // The older one is run again.
+    let (_, errors) = lab.succeeds(&["sweep", "grid.toml", "--out", "out"]);
+    assert_eq!(errors, "bt-lab: 1 of 2 runs were there already\n");
+    lab.succeeds(&["gather", "out"]);
+}
+
+#[test]
+fn a_scenario_that_is_changed_between_cells_of_different_values_is_noticed() {
+    let lab = Lab::new();
+    let mine = fs::read_to_string("../bins/profiles/mainline.toml").unwrap();
+    lab.write("mine.toml", &mine);
+    lab.write("tiny.toml", &TINY.replace("profile = \"mainline\"", "profile = \"mine.toml\""));
+    lab.write("grid.toml", "scenario = \"tiny.toml\"\n[vary]\nnetwork.delay = [0, \"50 ms\"]\n");
+    let cell = |number: &str| lab.succeeds(&["sweep", "grid.toml", "--out", "out", "--cell", number]).1;
+    cell("1");
+    // The scenario's text stays, a profile that it names does not.
+    lab.write("mine.toml", &mine.replace("\nbacklog = 5\n", "\nbacklog = 4\n"));
+    cell("2");
+    let error = lab.fails(&["gather", "out"], 1);
+    assert!(error.contains("cells 1 and 2 are of a scenario that was changed in between"), "{error}");
     let (_, errors) = lab.succeeds(&["sweep", "grid.toml", "--out", "out"]);
     assert_eq!(errors, "bt-lab: 1 of 2 runs were there already\n");
     lab.succeeds(&["gather", "out"]);

@@ -218,6 +218,7 @@ impl Contest {
                 scenario: one.scenario.clone(),
                 seed: one.seeds[at],
                 sets: self.sets.clone(),
+                base: None,
                 folder: folder.map(|dir| folder_of(dir, &one.label, one.seeds[at])),
             })
         });

@@ -23,6 +23,8 @@ pub struct Experiment<'a> {
     pub seed: u64,
     /// What `--set` changed; the scenario has it in already.
     pub sets: &'a [String],
+    /// As in [`Manifest::base`].
+    pub base: Option<&'a str>,
     /// What becomes of the events.
     pub events: Events<'a>,
 }
@@ -103,7 +105,7 @@ impl Experiment<'_> {
 
     /// What is known of it before it is run.
     pub fn manifest(&self) -> Manifest {
-        let Self { scenario, seed, sets, .. } = *self;
+        let Self { scenario, seed, sets, base, .. } = *self;
         // Saved to a file, the text gives this run, not that of the scenario's own seed.
         let mut same = scenario.clone();
         same.run.seed = seed;
@@ -112,6 +114,7 @@ impl Experiment<'_> {
             scenario: ScenarioText { name: same.name.clone(), toml: same.to_toml() },
             seed,
             sets: sets.to_vec(),
+            base: base.map(str::to_owned),
             profiles: profiles(scenario),
             versions: versions(scenario),
             ..Manifest::default()

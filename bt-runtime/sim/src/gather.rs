@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::compare::write_runs;
 use crate::output::{self, MANIFEST, Manifest, OutputError};
@@ -87,11 +88,21 @@ pub enum GatherError {
         /// The version of the other.
         of_b: String,
     },
-    /// The scenario was changed between two cells.
+    /// The scenario, or a file that it names, was changed between two cells.
     #[error(
-        "cells {a} and {b} have the same values but not the same scenario: sweep again, which runs the older one anew"
+        "cells {a} and {b} are of a scenario that was changed in between: sweep again, which runs the older ones anew"
     )]
     Scenarios {
+        /// The number of a cell.
+        a: usize,
+        /// The number of another.
+        b: usize,
+    },
+    /// Cells are by different programs of one version.
+    #[error(
+        "cells {a} and {b} are by programs that were built differently, though of one version: run all with the same one"
+    )]
+    Programs {
         /// The number of a cell.
         a: usize,
         /// The number of another.
@@ -125,8 +136,8 @@ pub enum GatherError {
 /// Puts together the cells of the sweep in `dir`, and writes [`CELLS_CSV`] and [`GATHERED`] there.
 ///
 /// # Errors
-/// When there is no sweep or no cell, one is of another run, cells are by different versions, or a file cannot be read or
-/// written. Cells that are missing are no error: the answer says which.
+/// When there is no sweep or no cell, one is of another run, cells are by different versions or programs or of a scenario
+/// that was changed in between, or a file cannot be read or written. Cells that are missing are no error: the answer says which.
 pub fn gather(dir: &Path) -> Result<Gathered, GatherError> {
     if !dir.join(PLAN).exists() {
         return Err(GatherError::NoPlan(dir.to_owned()));
@@ -135,6 +146,8 @@ pub fn gather(dir: &Path) -> Result<Gathered, GatherError> {
     let mut missing = Vec::new();
     let mut there: Vec<(usize, Ran)> = Vec::new();
     let mut versions = BTreeMap::new();
+    // Of each combination of values the scenario, as the first of its cells has it.
+    let mut scenarios: BTreeMap<Vec<String>, (usize, Table)> = BTreeMap::new();
     for number in 1..=plan.cells.len() {
         let folder = Plan::folder(dir, number);
         if !folder.join(MANIFEST).exists() {
@@ -144,10 +157,20 @@ pub fn gather(dir: &Path) -> Result<Gathered, GatherError> {
         let ran = Ran::read(&folder)?;
         check(&plan, number, &folder, &ran.manifest)?;
         same_versions(&mut versions, number, &ran.manifest)?;
-        if let Some((other, like)) = there.iter().rfind(|(_, like)| like.manifest.sets == ran.manifest.sets)
-            && like.manifest.scenario != ran.manifest.scenario
-        {
-            return Err(GatherError::Scenarios { a: *other, b: number });
+        if let Some((first, like)) = there.first() {
+            let (a, like, own) = (*first, &like.manifest, &ran.manifest);
+            if like.base != own.base {
+                return Err(GatherError::Scenarios { a, b: number });
+            }
+            if like.machine.program != own.machine.program {
+                return Err(GatherError::Programs { a, b: number });
+            }
+        }
+        let text = without_seed(&ran.manifest.scenario.toml);
+        let (first, like) =
+            scenarios.entry(ran.manifest.sets.clone()).or_insert_with(|| (number, text.clone()));
+        if *like != text {
+            return Err(GatherError::Scenarios { a: *first, b: number });
         }
         there.push((number, ran));
     }
@@ -173,6 +196,15 @@ pub fn gather(dir: &Path) -> Result<Gathered, GatherError> {
     write_runs(&dir.join(CELLS_CSV), &columns, &rows)?;
     output::save_json(&dir.join(GATHERED), &gathered)?;
     Ok(gathered)
+}
+
+/// A scenario's text as a table, in which the seed of the run is no difference.
+fn without_seed(toml: &str) -> Table {
+    let mut table: Table = toml.parse().unwrap_or_default();
+    if let Some(Value::Table(run)) = table.get_mut("run") {
+        run.remove("seed");
+    }
+    table
 }
 
 /// That a folder has the run of its cell.
@@ -316,6 +348,43 @@ mod tests {
             "cells 1 and 3 are by different versions (bt-sim: 1 and 2): run the older ones again"
         );
         assert!(!dir.path().join(GATHERED).exists());
+    }
+
+    #[test]
+    fn a_changed_scenario_and_another_program_are_noticed_in_cells_of_other_values() {
+        let change = |number: usize, change: fn(&mut Manifest)| {
+            let dir = sweep([Some("1"); 4]);
+            let path = Plan::folder(dir.path(), number).join(MANIFEST);
+            let mut manifest: Manifest = output::read_json(&path).unwrap();
+            change(&mut manifest);
+            output::save_json(&path, &manifest).unwrap();
+            gather(dir.path()).map_err(|error| error.to_string())
+        };
+        let told = |number, of| change(number, of).unwrap_err();
+        let base = told(3, |manifest| manifest.base = Some("another".to_owned()));
+        assert_eq!(
+            base,
+            "cells 1 and 3 are of a scenario that was changed in between: sweep again, which runs the older ones anew"
+        );
+        let program = told(4, |manifest| manifest.machine.program = Some("another".to_owned()));
+        assert!(
+            program.starts_with("cells 1 and 4 are by programs that were built differently"),
+            "{program}"
+        );
+        // A profile that is the value of a key was changed: its own cells differ.
+        let text =
+            told(4, |manifest| manifest.scenario.toml = "run = { seed = 2, limit = '1 h' }".to_owned());
+        assert!(text.starts_with("cells 3 and 4 are of a scenario"), "{text}");
+        assert!(change(1, |_| {}).is_ok());
+    }
+
+    #[test]
+    fn the_seed_is_no_difference_of_scenarios() {
+        assert_eq!(
+            without_seed("a = 1\n[run]\nseed = 1\nlimit = '1 h'"),
+            without_seed("a = 1\nrun.limit = '1 h'")
+        );
+        assert_ne!(without_seed("a = 1"), without_seed("a = 2"));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Job {
     pub seed: u64,
     /// What `--set` changed; the scenario has it in already.
     pub sets: Vec<String>,
+    /// As in [`Manifest::base`].
+    pub base: Option<String>,
     /// Where the files of the run go; without a folder nothing is written, nor hashed.
     pub folder: Option<PathBuf>,
 }
@@ -176,7 +178,8 @@ where
 impl Job {
     fn experiment(&self) -> Experiment<'_> {
         let events = if self.folder.is_some() { Events::Hashed } else { Events::Dropped };
-        Experiment { scenario: &self.scenario, seed: self.seed, sets: &self.sets, events }
+        let base = self.base.as_deref();
+        Experiment { scenario: &self.scenario, seed: self.seed, sets: &self.sets, base, events }
     }
 
     /// What its folder has, if it is this run and whole.

@@ -80,6 +80,12 @@ impl Plan {
     /// When the scenario is no longer what it was when the grid was loaded.
     pub fn jobs(&self, dir: &Path, numbers: &[usize]) -> Result<Vec<Job>, TextError> {
         let mut known: BTreeMap<&[String], Arc<Scenario>> = BTreeMap::new();
+        // What is nothing by itself, before anything is set, is known by why not.
+        let base = match Scenario::load(&self.scenario, &[]) {
+            Ok(scenario) => scenario.to_toml(),
+            Err(error) => error.to_string(),
+        };
+        let base = output::sha256(base.as_bytes());
         let job = |&number: &usize| {
             let cell = &self.cells[number - 1];
             let scenario = match known.get(&*cell.sets) {
@@ -91,7 +97,7 @@ impl Plan {
                 }
             };
             let folder = Some(Self::folder(dir, number));
-            Ok(Job { scenario, seed: cell.seed, sets: cell.sets.clone(), folder })
+            Ok(Job { scenario, seed: cell.seed, sets: cell.sets.clone(), base: Some(base.clone()), folder })
         };
         numbers.iter().map(job).collect()
     }

@@ -157,6 +157,7 @@ impl Tournament {
                 scenario: pair.swarms[at % 2].clone(),
                 seed,
                 sets: self.sets.clone(),
+                base: None,
                 folder: dir.map(|dir| {
                     let name = format!("{}-vs-{}", self.labels[pair.a], self.labels[pair.b]);
                     dir.join(name).join(seed.to_string())

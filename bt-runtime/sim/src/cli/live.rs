@@ -55,7 +55,7 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     let seed = options.seed.unwrap_or(scenario.run.seed);
     live::check(&scenario, seed)?;
     let events = if options.events { Events::Written(&options.out) } else { Events::Hashed };
-    let experiment = Experiment { scenario: &scenario, seed, sets: &sets, events };
+    let experiment = Experiment { scenario: &scenario, seed, sets: &sets, base: None, events };
     let stop = Stop::listen()?;
     let interrupted = |terminal: &mut Terminal<'_>, code| {
         terminal.note("interrupted: the live run was not written");

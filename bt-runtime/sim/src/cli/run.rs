@@ -40,7 +40,7 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     let scenario = Scenario::load(&options.scenario, &options.sets)?;
     let seed = options.seed.unwrap_or(scenario.run.seed);
     let events = if options.events { Events::Written(&options.out) } else { Events::Hashed };
-    let experiment = Experiment { scenario: &scenario, seed, sets: &options.sets, events };
+    let experiment = Experiment { scenario: &scenario, seed, sets: &options.sets, base: None, events };
     let stop = Stop::listen()?;
     let (wall, bar) = (stopwatch(), Bar::new(&scenario.name));
     let done = experiment.run_into(&options.out, &wall, &mut |_, done| {

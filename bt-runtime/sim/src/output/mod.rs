@@ -54,6 +54,10 @@ pub struct Manifest {
     pub seed: u64,
     /// What `--set` changed; the scenario's text has it in already.
     pub sets: Vec<String>,
+    /// Of a cell of a sweep: SHA-256 over the effective scenario before anything was set, by which one sees that it was
+    /// changed between two cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// The profile of each class.
     pub profiles: BTreeMap<String, String>,
     /// The versions of this program and of each crate that a plug-in comes from.
@@ -110,9 +114,14 @@ pub fn program() -> Option<String> {
     static PROGRAM: OnceLock<Option<String>> = OnceLock::new();
     let hash = || {
         let bytes = std::env::current_exe().and_then(fs::read).ok()?;
-        Some(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(sha256(&bytes))
     };
     PROGRAM.get_or_init(hash).clone()
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Removes the event log of an earlier run from `folder`: its manifest is replaced.
@@ -176,6 +185,7 @@ impl Manifest {
             && self.scenario == other.scenario
             && self.seed == other.seed
             && self.sets == other.sets
+            && self.base == other.base
             && self.versions == other.versions
     }
 }

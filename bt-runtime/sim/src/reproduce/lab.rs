@@ -165,7 +165,8 @@ impl Lab<'_> {
         if (self.stop)() {
             return Err(LabError::Interrupted);
         }
-        let experiment = Experiment { scenario: &cell.scenario, seed, sets: &[], events: Events::Dropped };
+        let experiment =
+            Experiment { scenario: &cell.scenario, seed, sets: &[], base: None, events: Events::Dropped };
         let done = experiment.run(&mut |_, _| !(self.stop)()).map_err(|error| LabError::Run {
             label: cell.label.clone(),
             seed,
