@@ -173,6 +173,30 @@ fn three_profiles_are_adjusted_for_and_one_in_another_class_is_told_apart() {
 }
 
 #[test]
+fn who_left_runs_unfinished_is_told_wherever_they_are_compared() {
+    let lab = Lab::new();
+    let two = ["--profile", "mainline", "--profile", "free-rider", "--seeds", "1..3", "--out", "out"];
+    let (table, _) = lab.succeeds(&[&["compare", "tiny.toml", "--set", "run.limit=60 s"][..], &two].concat());
+    let runs = lab.json("out/compare.json")["runs"]["free-rider"].clone();
+    assert_eq!((&runs["unfinished"], &runs["given_up"]), (&3.into(), &3.into()));
+    let said = format!(
+        "free-rider: {} of 90 peers did not finish, in 3 of 3 runs (3 given up at the scenario's limit); completion_time",
+        runs["censored"]
+    );
+    assert!(table.contains(&said) && !table.contains("mainline: "), "{table}");
+    // Half of them have everything in no run: there is nothing to be compared, which is not to say no difference.
+    let row = table.lines().find(|line| line.starts_with("completion_time.median")).unwrap();
+    assert!(row.contains(" 0 of 3 ") && row.ends_with("not to be compared"), "{row}");
+    let row = table.lines().find(|line| line.starts_with("upload_utilization ")).unwrap();
+    assert!(row.contains(" 3 ") && row.ends_with("lower"), "{row}");
+    let page = lab.read("out/report.html");
+    assert!(page.contains("<b>in 3 of 3 runs</b> (3 given up at the limit)"));
+    assert!(
+        page.contains("free-rider and mainline <b>cannot be compared</b>") && page.contains("<b>0 of 3</b>")
+    );
+}
+
+#[test]
 fn wrong_use_is_told_in_one_line() {
     let lab = Lab::new();
     let two = ["--profile", "mainline", "--profile", "mainline"];

@@ -91,6 +91,9 @@ pub struct Runs {
     pub runs: usize,
     /// How many were given up at the scenario's limit.
     pub given_up: usize,
+    /// In how many some peers did not finish.
+    #[serde(default)]
+    pub unfinished: usize,
     /// Peers that finished, in all runs.
     pub finished: u64,
     /// Peers that did not: no time is made up for them.
@@ -273,6 +276,7 @@ impl Runs {
         Self {
             runs: ran.len(),
             given_up: ran.iter().filter(|ran| ran.manifest.ended == "limit").count(),
+            unfinished: ran.iter().filter(|ran| ran.summary.censored > 0).count(),
             finished: ran.iter().map(|ran| ran.summary.finished).sum(),
             censored: ran.iter().map(|ran| ran.summary.censored).sum(),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Failure;
 use super::many::{Finished, Seeds, Threads, change, figure, probability, run as run_all, table};
 use super::terminal::Terminal;
-use crate::compare::{Comparison, Contest, RUNS_CSV, WarmUps, in_order, write_runs};
+use crate::compare::{Compared, Comparison, Contest, RUNS_CSV, Row, Runs, WarmUps, in_order, write_runs};
 use crate::output;
 use crate::replicate::cut_alike;
 use crate::report;
@@ -89,6 +89,32 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     Ok(0)
 }
 
+/// How many of the peers of a profile did not finish, and in how many runs.
+fn unfinished(profile: &str, found: Runs) -> String {
+    let Runs { runs, given_up, unfinished, finished, censored } = found;
+    let given_up = match given_up {
+        0 => String::new(),
+        some => format!(" ({some} given up at the scenario's limit)"),
+    };
+    format!(
+        "{profile}: {censored} of {} peers did not finish, in {unfinished} of {runs} runs{given_up}; completion_time is \
+         that of the others, completion_time.median counts all\n",
+        censored + finished
+    )
+}
+
+/// In how many of the runs a figure is compared, as a text, and whether these are all.
+fn in_runs(found: &Comparison, metric: &Compared, row: &Row) -> (String, bool) {
+    let runs = |profile: &str| found.runs.get(profile).map_or(0, |runs| runs.runs);
+    let base = metric.rows.first().map_or(0, |base| base.n);
+    if found.paired {
+        let (n, all) = (row.difference.map_or(0, |delta| delta.n), runs(&row.profile));
+        return (if n == all { n.to_string() } else { format!("{n} of {all}") }, n == all);
+    }
+    let (n, all) = (base + row.n, runs(&metric.baseline) + runs(&row.profile));
+    (if n == all { n.to_string() } else { format!("{n} of {all}") }, n == all)
+}
+
 /// The comparison in a table.
 fn tell(found: &Comparison) -> String {
     let Comparison { scenario, profiles, seeds, paired, .. } = found;
@@ -108,10 +134,7 @@ fn tell(found: &Comparison) -> String {
     for profile in profiles {
         let runs = found.runs.get(profile).copied().unwrap_or_default();
         if runs.censored > 0 {
-            let (censored, all) = (runs.censored, runs.censored + runs.finished);
-            text += &format!(
-                "{profile}: {censored} of {all} peers did not finish; completion_time is that of the others, completion_time.median counts all\n"
-            );
+            text += &unfinished(profile, runs);
         }
     }
     let several = profiles.len() > 2;
@@ -119,16 +142,26 @@ fn tell(found: &Comparison) -> String {
     let first = profiles.first().map_or("", String::as_str);
     for profile in profiles.iter().skip(1) {
         text += &format!("\n{profile} against {first}\n");
-        let heads = ["", "unit", first, profile, "difference [95 %]", "in %", p, ""];
+        let heads = ["", "unit", first, profile, "difference [95 %]", "in %", p, "runs", ""];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         let (mut compared, mut different) = (0, 0);
         for (name, metric) in in_order(&found.metrics) {
             let base = metric.rows.first().and_then(|row| row.mean);
             let Some(row) = metric.rows.iter().find(|row| row.profile == *profile) else { continue };
-            let Some(delta) = row.difference else { continue };
+            let in_runs = in_runs(found, metric, row);
+            let Some(delta) = row.difference else {
+                // One of them has it in no run that the other has it in: that says much.
+                if SHOWN.contains(&name.as_str()) {
+                    let values = [base, row.mean].map(|value| value.map_or("-".to_owned(), figure));
+                    let own = [name.clone(), metric.unit.clone()].into_iter().chain(values);
+                    let none = ["-", "-", "-"].map(str::to_owned).into_iter();
+                    rows.push(own.chain(none).chain([in_runs.0, "not to be compared".to_owned()]).collect());
+                }
+                continue;
+            };
             compared += 1;
             different += usize::from(delta.differs() == Some(true));
-            if delta.differs() != Some(true) && !SHOWN.contains(&name.as_str()) {
+            if delta.differs() != Some(true) && in_runs.1 && !SHOWN.contains(&name.as_str()) {
                 continue;
             }
             let percent = base
@@ -151,7 +184,12 @@ fn tell(found: &Comparison) -> String {
                 change(delta.mean, delta.low, delta.high),
                 percent.unwrap_or_else(|| "-".to_owned()),
                 probability(delta.p_holm.or(delta.p)),
-                verdict.to_owned(),
+                in_runs.0,
+                if in_runs.1 {
+                    verdict.to_owned()
+                } else {
+                    format!("{verdict} in these only").trim_start().to_owned()
+                },
             ]);
         }
         text += &table(&rows);

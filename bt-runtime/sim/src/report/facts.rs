@@ -1,7 +1,7 @@
 //! What a report says before anything else: the key figures of a swarm, or how profiles differ.
 
 use super::metrics::{self, Metric};
-use super::read::{Compared, Comparison, Difference, Run, Study};
+use super::read::{Compared, Comparison, Difference, Group, Run, Study};
 use super::tables::parts;
 use super::text::{Unit, escape, fixed, number, short};
 use crate::measure::OVERALL;
@@ -87,21 +87,60 @@ pub(super) fn verdicts(study: &Study, comparison: &Comparison) -> Vec<String> {
         (true, _) => format!("paired over {seeds} seeds"),
         (false, _) => format!("unpaired, {seeds} seeds each"),
     };
-    let mut sentences = Vec::new();
+    // Before all else: a figure of those that finished says nothing of the others.
+    let mut sentences: Vec<(usize, String)> =
+        study.groups.iter().filter_map(unfinished).map(|told| (0, told)).collect();
     for (name, rows) in &comparison.metrics {
         if !wanted.contains(&name.split('.').next().unwrap_or(name)) {
             continue;
         }
         let base = rows.iter().find(|row| row.profile == comparison.baseline).and_then(|row| row.mean);
-        for row in rows {
-            if let Some(difference) = row.difference {
-                let sentence = sentence(&Metric::of(name), row, difference, base, &comparison.baseline, &how);
-                sentences.push((metrics::place(name), sentence));
-            }
+        for row in rows.iter().filter(|row| row.profile != comparison.baseline) {
+            let metric = Metric::of(name);
+            let incomplete = comparison.in_runs(rows, row).map(|(n, all)| {
+                let runs = if comparison.paired { "pairs of runs" } else { "runs of both" };
+                format!("<b>{n} of {all}</b> {runs} in which it is defined")
+            });
+            let told = match (row.difference, incomplete) {
+                (None, None) => continue,
+                (None, Some(_)) => {
+                    let (title, profile, baseline) =
+                        (escape(&metric.title), escape(&row.profile), escape(&comparison.baseline));
+                    format!(
+                        "<b>{title}</b>: {profile} and {baseline} <b>cannot be compared</b>: one has it in no run in \
+                         which the other has it."
+                    )
+                }
+                (Some(difference), incomplete) => {
+                    let how = incomplete.map_or(how.clone(), |of| format!("over the {of}"));
+                    sentence(&metric, row, difference, base, &comparison.baseline, &how)
+                }
+            };
+            sentences.push((metrics::place(name) + 1, told));
         }
     }
     sentences.sort_by_key(|(place, _)| *place);
     sentences.into_iter().map(|(_, sentence)| sentence).collect()
+}
+
+/// Says how many peers of a profile did not finish, if any did not.
+fn unfinished(group: &Group) -> Option<String> {
+    let runs = || group.runs.iter().filter(|run| run.summary.censored > 0);
+    let (some, all) = (runs().count(), group.runs.len());
+    let censored: u64 = runs().map(|run| run.summary.censored).sum();
+    let peers: u64 = group.runs.iter().map(|run| run.summary.finished).sum::<u64>() + censored;
+    let given_up = match group.runs.iter().filter(|run| run.manifest.ended == "limit").count() {
+        0 => String::new(),
+        runs => format!(" ({runs} given up at the limit)"),
+    };
+    let [censored, peers] = [censored, peers].map(|count| number(count as f64));
+    let name = escape(&group.name);
+    (some > 0).then(|| {
+        format!(
+            "<b>Unfinished</b>: {censored} of {peers} peers of {name} did not finish, <b>in {some} of {all} runs</b>{given_up}; \
+             completion times are those of the others, the median counts all."
+        )
+    })
 }
 
 fn sentence(
@@ -121,7 +160,7 @@ fn sentence(
     };
     let interval = match found.interval {
         Some((low, high)) => format!("95 % interval {} to {}, {how}", amount(low), amount(high)),
-        None => "one seed only: no interval".to_owned(),
+        None => format!("a single run has no interval, {how}"),
     };
     match found.verdict() {
         Some("same") => format!("<b>{title}</b>: {profile} and {baseline} are exactly the same ({how})."),

@@ -87,6 +87,9 @@ pub(super) struct Comparison {
 pub(super) struct Compared {
     pub(super) profile: String,
     pub(super) mean: Option<f64>,
+    /// In how many of its runs it is defined.
+    pub(super) n: usize,
+    pub(super) of: usize,
     /// Against the baseline, which has none.
     pub(super) difference: Option<Difference>,
 }
@@ -95,9 +98,22 @@ pub(super) struct Compared {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Difference {
     pub(super) mean: f64,
+    /// In how many pairs of runs, or runs of both.
+    pub(super) n: usize,
     pub(super) interval: Option<(f64, f64)>,
     pub(super) p: Option<f64>,
     pub(super) p_holm: Option<f64>,
+}
+
+impl Comparison {
+    /// In how many runs `row` is compared with that of the baseline, if these are not all of them: pairs of runs, or
+    /// runs of both.
+    pub(super) fn in_runs(&self, rows: &[Compared], row: &Compared) -> Option<(usize, usize)> {
+        let n = row.difference.map_or(0, |difference| difference.n);
+        let base = rows.iter().find(|row| row.profile == self.baseline)?;
+        let (n, all) = if self.paired { (n, row.of) } else { (base.n + row.n, base.of + row.of) };
+        (n < all).then_some((n, all))
+    }
 }
 
 impl Study {
@@ -281,11 +297,14 @@ fn comparison(value: &Value) -> Result<Comparison, String> {
             let found = &row["difference"];
             let difference = found["mean"].as_f64().map(|mean| Difference {
                 mean,
+                n: found["n"].as_u64().unwrap_or(0) as usize,
                 interval: found["low"].as_f64().zip(found["high"].as_f64()),
                 p: found["p"].as_f64(),
                 p_holm: found["p_holm"].as_f64(),
             });
-            Ok(Compared { profile: profile.to_owned(), mean: row["mean"].as_f64(), difference })
+            let [n, of] = [&row["n"], &value["runs"][profile]["runs"]]
+                .map(|count| count.as_u64().unwrap_or(0) as usize);
+            Ok(Compared { profile: profile.to_owned(), mean: row["mean"].as_f64(), n, of, difference })
         };
         metrics.push((name.clone(), rows.iter().map(row).collect::<Result<_, String>>()?));
     }

@@ -214,7 +214,7 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     if holm {
         heads.push("p (Holm)".to_owned());
     }
-    heads.push("verdict".to_owned());
+    heads.extend(["runs", "verdict"].map(str::to_owned));
     let how = if comparison.paired { "paired by seed" } else { "unpaired (Welch)" };
     let adjusted = if holm { "; the verdict is by Holm’s p, which counts all profiles" } else { "" };
     let mut html = String::new();
@@ -224,7 +224,25 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
     for (name, rows) in metrics {
         let base = rows.iter().find(|row| row.profile == comparison.baseline).and_then(|row| row.mean);
         for row in rows {
-            let Some(found) = row.difference else { continue };
+            let in_runs = comparison.in_runs(rows, row);
+            let in_runs = in_runs.map_or("all".to_owned(), |(n, all)| format!("<b>{n} of {all}</b>"));
+            let Some(found) = row.difference else {
+                if row.profile != comparison.baseline && row.mean.or(base).is_some() {
+                    let (size, unit) = Metric::of(name).unit.shown(row.mean.or(base).unwrap_or(0.0).abs());
+                    let [of_base, own] = [base, row.mean]
+                        .map(|value| value.map_or("–".to_owned(), |value| number(value / size)));
+                    let holm = if holm { "<td>–</td>" } else { "" };
+                    let _ = writeln!(
+                        html,
+                        "<tr>{}<td class=\"word\">{}</td><td>{of_base}</td><td>{own}</td><td>–</td><td>–</td>\
+                         <td class=\"unit\">{unit}</td><td>–</td>{holm}<td>{in_runs}</td>\
+                         <td class=\"word\">not to be compared</td></tr>",
+                        row_head(name),
+                        escape(&row.profile),
+                    );
+                }
+                continue;
+            };
             let typical = [base, row.mean, Some(found.mean)]
                 .into_iter()
                 .flatten()
@@ -247,7 +265,7 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
             let _ = writeln!(
                 html,
                 "<tr>{}<td class=\"word\">{}</td><td>{}</td><td>{}</td><td>{}{interval}</td><td>{percent}</td>\
-                 <td class=\"unit\">{unit}</td><td>{}</td>{holm}<td class=\"word\">{verdict}</td></tr>",
+                 <td class=\"unit\">{unit}</td><td>{}</td>{holm}<td>{in_runs}</td><td class=\"word\">{verdict}</td></tr>",
                 row_head(name),
                 escape(&row.profile),
                 show(base),

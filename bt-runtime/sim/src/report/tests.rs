@@ -88,6 +88,25 @@ fn a_comparison_has_a_forest_plot_and_a_table_of_differences() {
 }
 
 #[test]
+fn a_figure_that_is_not_defined_in_every_run_says_in_how_many_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    sample::comparison(dir.path(), &[("mainline", 1.0), ("random", 1.001)], 1..=3);
+    let file = dir.path().join("compare.json");
+    let mut compare: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    compare["runs"] = serde_json::json!({"mainline": {"runs": 3}, "random": {"runs": 3}});
+    for (metric, n) in [("completion_time", 2), ("jain_ratio", 3)] {
+        let rows = &mut compare["metrics"][metric]["rows"];
+        (rows[0]["n"], rows[1]["n"], rows[1]["difference"]["n"]) = (3.into(), n.into(), n.into());
+    }
+    fs::write(&file, compare.to_string()).unwrap();
+    let page = page(dir.path());
+    assert!(page.contains("over the <b>2 of 3</b> pairs of runs in which it is defined"), "in the sentence");
+    assert!(page.contains("<td><b>2 of 3</b></td>"), "in the table");
+    assert!(page.contains("] in 2 of 3</text>"), "in the plot");
+    assert!(page.contains("paired over 3 seeds"), "of the other figure");
+}
+
+#[test]
 fn many_cells_are_rows_and_not_curves() {
     let dir = tempfile::tempdir().unwrap();
     for cell in 1..=24u32 {

@@ -26,12 +26,15 @@ pub(super) fn differences(study: &Study, comparison: &Comparison) -> Figure {
                 let text = fixed(value * 100.0, 1);
                 if value > 0.0 && text != "0.0" { format!("+{text}") } else { text }
             };
-            let text = match interval {
+            let mut text = match interval {
                 Some((low, high)) => {
                     format!("{} %  [{}, {}]", percent(part(difference.mean)), percent(low), percent(high))
                 }
                 None => format!("{} %", percent(part(difference.mean))),
             };
+            if let Some((n, all)) = comparison.in_runs(profiles, row) {
+                text += &format!(" in {n} of {all}");
+            }
             rows.push(Row {
                 group: Metric::of(name).title,
                 name: row.profile.clone(),
