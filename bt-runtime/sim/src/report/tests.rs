@@ -122,6 +122,17 @@ fn many_cells_are_rows_and_not_curves() {
 }
 
 #[test]
+fn the_bound_is_drawn_only_where_all_arrive_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    sample::run(dir.path(), 7, 1.0, false);
+    assert!(page(dir.path()).contains("Dashed: the lower bound"));
+    let peers = fs::read_to_string(dir.path().join("peers.csv")).unwrap();
+    fs::write(dir.path().join("peers.csv"), peers.replace("\n5,fast,0,", "\n5,fast,3,")).unwrap();
+    let page = page(dir.path());
+    assert!(!page.contains("Dashed: the lower bound") && page.contains("Last one over the bound"));
+}
+
+#[test]
 fn plots_of_an_earlier_run_go_and_what_is_somebody_s_own_stays() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join("plots").join(name);

@@ -1,7 +1,7 @@
 //! The plots that are curves: distributions over peers, and courses over time.
 
 use super::super::chart::{Chart, Curve};
-use super::super::read::Study;
+use super::super::read::{Run, Study};
 use super::super::scale::Axis;
 use super::super::several::{Courses, Distribution};
 use super::super::text::{Unit, number};
@@ -13,7 +13,8 @@ pub(super) type Curves<T> = Vec<(String, usize, T)>;
 pub(super) fn completion(study: &Study, name: &str, curves: Curves<Distribution>, class: &str) -> Figure {
     let seeds = study.groups.iter().map(|group| group.runs.len()).max().unwrap_or(1);
     let unfinished: usize = curves.iter().map(|(_, _, times)| times.unfinished()).sum();
-    let bounds = study.runs().filter_map(|run| run.summary.bound_s);
+    // It counts from the first arrival: of times from one's own it is a bound where all arrive at once.
+    let bounds = study.runs().filter(|run| at_once(run)).filter_map(|run| run.summary.bound_s);
     let bound = bounds.fold(f64::INFINITY, f64::min);
     let mut caption = format!(
         "Fraction of {} that have completed within a time from their arrival.",
@@ -50,6 +51,13 @@ pub(super) fn completion(study: &Study, name: &str, curves: Curves<Distribution>
     let mut chart = Chart { x, y: Axis::share("Fraction of peers"), curves: distributions(curves), rules };
     begin_low(&mut chart);
     Figure::new(name, &title, caption, Plot::Chart(chart))
+}
+
+/// Whether all who lack something arrive at the same time.
+fn at_once(run: &Run) -> bool {
+    let mut arrivals = run.peers.iter().filter(|peer| !peer.is_initial_seed()).map(|peer| peer.arrived);
+    let first = arrivals.next();
+    arrivals.all(|arrived| Some(arrived) == first)
 }
 
 /// Lets an axis begin at zero unless all of its figures are far from there.
