@@ -24,7 +24,7 @@ pub(super) fn scenario(found: &Found, sets: &[String]) -> Result<Scenario, TextE
     let mut fields = Fields::new(&source, "a scenario", 0..0, source.tables()?);
     let name = fields.optional::<String>("name")?;
     let content = content(fields.table("content")?)?;
-    let network = network(fields.table("network")?)?;
+    let (network, delay_span) = network(fields.table("network")?)?;
     let tracker = tracker(fields.table("tracker")?)?;
     let (mut run, warm_up) = run(fields.table("run")?)?;
     let peers = fields.take("peers");
@@ -62,6 +62,7 @@ pub(super) fn scenario(found: &Found, sets: &[String]) -> Result<Scenario, TextE
         read.push((group, span));
     }
     check_whole(&source, &content, &run, &read)?;
+    check_delay(&source, &network, delay_span, &read)?;
     let groups: Vec<Group> = read.into_iter().map(|(group, _)| group).collect();
     // Where peers go on arriving the swarm fills up first.
     let is_open = groups.iter().any(|group| group.count.is_none());
@@ -127,18 +128,40 @@ fn content(mut fields: Fields<'_, '_>) -> Result<Content, TextError> {
     Ok(Content { size: length, piece, coded: coded.is_some_and(Spanned::into_inner) })
 }
 
-fn network(mut fields: Fields<'_, '_>) -> Result<Network, TextError> {
+/// The network, and the place of its delay.
+fn network(mut fields: Fields<'_, '_>) -> Result<(Network, Option<Range<usize>>), TextError> {
     let source = fields.source;
     let model = fields.take("model").map(|value| choice(source, &value, &[("max-min", Model::MaxMin)]));
-    let delay = fields.take("delay").map(|value| duration_or_zero(source, value));
+    let delay = fields.take("delay");
+    let span = delay.as_ref().map(Spanned::span);
+    let delay = delay.map(|value| duration_or_zero(source, value));
     let granularities = [("block", Granularity::Block), ("piece", Granularity::Piece)];
     let granularity = fields.take("granularity").map(|value| choice(source, &value, &granularities));
     fields.finish()?;
-    Ok(Network {
+    let network = Network {
         model: model.transpose()?.unwrap_or(Model::MaxMin),
         delay: delay.transpose()?.unwrap_or(std::time::Duration::from_millis(50)),
         granularity: granularity.transpose()?.unwrap_or(Granularity::Block),
-    })
+    };
+    Ok((network, span))
+}
+
+/// That peers have the time to connect: to be asked, to answer, and a handshake each way.
+fn check_delay(
+    source: &Source<'_>,
+    network: &Network,
+    span: Option<Range<usize>>,
+    groups: &[(Group, Range<usize>)],
+) -> Result<(), TextError> {
+    const DELAYS: u32 = 4;
+    let least = groups.iter().map(|(group, _)| group.profile.settings.peers.handshake_timeout.get()).min();
+    let Some(least) = least.filter(|&least| network.delay >= least / DELAYS) else { return Ok(()) };
+    let [delay, least, most] = [network.delay, least, least / DELAYS].map(config::Duration);
+    let message = format!(
+        "`delay` must be below \"{most}\", found \"{delay}\": a connection takes four times as long, and is given up \
+         after `peers.handshake-timeout`, here \"{least}\""
+    );
+    Err(source.error(span, &message))
 }
 
 fn tracker(mut fields: Fields<'_, '_>) -> Result<Tracker, TextError> {

@@ -125,6 +125,21 @@ fn only_a_swarm_that_never_ends_warms_up() {
 }
 
 #[test]
+fn a_delay_that_lets_nobody_connect_is_refused() {
+    let wrong = "`delay` must be below \"7500 ms\", found \"7500 ms\": a connection takes four times as long, and is given \
+                 up after `peers.handshake-timeout`, here \"30 s\"";
+    assert!(
+        load(&["network.delay=7500 ms"]).unwrap_err().contains(wrong),
+        "{:?}",
+        load(&["network.delay=7500 ms"])
+    );
+    assert!(load(&["network.delay=7499 ms"]).is_ok());
+    assert!(load(&["network.delay=7500 ms", "peers.leecher.peers.handshake-timeout=1 min"]).is_err());
+    let both = ["leecher", "seed"].map(|group| format!("peers.{group}.peers.handshake-timeout=1 min"));
+    assert!(load(&["network.delay=7500 ms", &both[0], &both[1]]).is_ok());
+}
+
+#[test]
 fn arrivals_and_departures_are_read_in_each_form() {
     let group = |set: &str| load(&["run.until=1 h", set]).map(|scenario| scenario.groups[1].clone());
     let arrives = |value: &str| group(&format!("peers.leecher.arrives={value}")).unwrap().arrives;
