@@ -221,6 +221,14 @@ fn wrong_use_is_told_in_one_line() {
             [&["tournament", "tiny.toml", "--set", "peers.leecher.count=1", "--out", "x"][..], &two].concat(),
             "too small",
         ),
+        (
+            [&["compare", "tiny.toml", "--set", "run.seed=3", "--out", "x"][..], &two].concat(),
+            "bt-lab: --set run.seed=3: the seeds of these runs are those of --seeds\n",
+        ),
+        (
+            [&["tournament", "tiny.toml", "--set", "run.seed = 3", "--out", "x"][..], &two].concat(),
+            "those of --seeds",
+        ),
         (vec!["measure"], "required"),
     ] {
         let error = lab.fails(&arguments, 2);

@@ -190,6 +190,7 @@ impl Contest {
         seeds: &[u64],
         paired: bool,
     ) -> Result<Self, TextError> {
+        no_seed(sets)?;
         let (of_profiles, others): (Vec<_>, Vec<_>) =
             sets.iter().cloned().partition(|set| profile_set(set).is_some());
         let plain = Scenario::load(scenario, &others)?;
@@ -359,6 +360,14 @@ pub fn in_order<T>(figures: &BTreeMap<String, T>) -> Vec<(&String, &T)> {
 
 fn maybe(value: Option<f64>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// Refuses a seed where many are given: it would be none of them.
+pub(crate) fn no_seed(sets: &[String]) -> Result<(), TextError> {
+    let is_seed = |set: &&String| set.split('=').next().is_some_and(|key| key.trim() == "run.seed");
+    sets.iter().find(is_seed).map_or(Ok(()), |set| {
+        Err(TextError::new(&format!("--set {set}: the seeds of these runs are those of --seeds")))
+    })
 }
 
 /// The class and the rest of a `--set` of a group's profile: `peers.leecher.choke.use=random`.

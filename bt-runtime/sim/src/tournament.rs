@@ -13,7 +13,7 @@ use bt_runtime::{Profile, TextError};
 use serde::{Deserialize, Serialize};
 
 use crate::Scenario;
-use crate::compare::{Delta, chosen, delta, labels};
+use crate::compare::{Delta, chosen, delta, labels, no_seed};
 use crate::output::{self, OutputError};
 use crate::replicate::{Job, Ran, median_time};
 use crate::scenario::{Arrivals, Group};
@@ -129,6 +129,7 @@ impl Tournament {
         seeds: &[u64],
         share: f64,
     ) -> Result<Self, TextError> {
+        no_seed(sets)?;
         let base = Scenario::load(scenario, sets)?;
         let classes = chosen(&base, classes)?;
         let profiles = profiles.iter().map(|name| Profile::load(name, &[]).map(Arc::new));
