@@ -280,6 +280,29 @@ fn a_tournament_of_equals_and_one_more() {
     assert_eq!(errors, "bt-lab: 12 of 12 runs were there already\n");
 }
 
+#[test]
+fn who_is_named_first_in_a_tournament_does_not_matter() {
+    let lab = Lab::new();
+    let play = |profiles: [&str; 3], out: &str| {
+        let named: Vec<&str> = profiles.iter().flat_map(|&profile| ["--profile", profile]).collect();
+        // An odd number of peers, and of seeds.
+        let rest = ["--set", "peers.leecher.count=9", "--seeds", "1..3", "--out", out];
+        lab.succeeds(&[&["tournament", "tiny.toml"][..], &named, &rest].concat()).0
+    };
+    let first = play(["mainline", "random-choker", "mainline-4"], "a");
+    let second = play(["mainline-4", "random-choker", "mainline"], "b");
+    assert!(first.starts_with("tiny: 3 seeds, each of a pair has half of the peers\n"), "{first}");
+    assert_eq!(first.replace("a/report.html", ""), second.replace("b/report.html", ""));
+    for file in ["tournament.json", "tournament.csv"] {
+        assert_eq!(lab.read(&format!("a/{file}")), lab.read(&format!("b/{file}")));
+    }
+    let counts = |seed: u32| {
+        let peers = lab.read(&format!("a/mainline-vs-random-choker/{seed}/peers.csv"));
+        ["mainline", "random-choker"].map(|name| peers.matches(&format!(",leecher-{name},")).count())
+    };
+    assert_eq!([counts(1), counts(2)], [[4, 5], [5, 4]]);
+}
+
 /// [`TINY`] with peers that go on arriving and leave once they have everything.
 fn open(lab: &Lab) {
     let arrives = "name = \"leecher\"\narrives = { poisson = \"0.5/s\" }\nleaves = \"on-complete\"\n";
@@ -357,6 +380,16 @@ fn a_log_measured_gives_the_figures_of_the_run() {
     let found: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(found["summary"], lab.json("out/summary.json"));
     assert_eq!(found["run"]["scenario"], "tiny");
+    let log = lab.read("out/events.jsonl");
+    lab.write("cut.jsonl", &log[..log.len() - 5]);
+    let error = lab.fails(&["measure", "cut.jsonl"], 1);
+    assert!(error.ends_with(": the log is cut off here: its last line is not whole\n"), "{error}");
+    let (list, _) = lab.succeeds(&["list", "--json"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(
+        (&list["metrics"][0]["name"], &list["metrics"][0]["unit"]),
+        (&"completion_time".into(), &"s".into())
+    );
     // So does that of a run that ended at a time at which nothing happened, or before everybody came.
     let late = "peers.leecher.arrives={ trace = ['0 s', '1 s', '1 h'] }";
     for (end, code) in [("run.until=7777 ms", 0), ("run.limit=8888 ms", 1), ("run.limit=30 min", 1)] {

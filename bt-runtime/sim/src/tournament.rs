@@ -41,8 +41,8 @@ pub struct Tournament {
 struct Pair {
     a: usize,
     b: usize,
-    /// In the one the peers of `a` come first, in the other those of `b`: whoever is first in a list of equals may have
-    /// an advantage, so seeds take turns.
+    /// In the one the peers of `a` come first, in the other those of `b`: whoever is first in a list of equals, or has the
+    /// odd one of the peers, may have an advantage, so even and odd seeds take turns.
     swarms: [Arc<Scenario>; 2],
     /// The classes of each side.
     sides: [Vec<String>; 2],
@@ -67,7 +67,7 @@ pub struct Outcome {
     pub versions: BTreeMap<String, String>,
     /// The policies, the best first.
     pub ranking: Vec<Rank>,
-    /// The pairs, in the order in which the policies were named.
+    /// The pairs, by the names of the policies.
     pub pairs: Vec<Met>,
 }
 
@@ -137,9 +137,12 @@ impl Tournament {
         let names: Vec<String> = profiles.iter().map(|profile| profile.name.clone()).collect();
         let labels = labels(&names);
         let mut pairs = Vec::new();
-        for a in 0..labels.len() {
-            for b in 0..labels.len() {
-                if a < b || (a > b && share != 0.5) {
+        // In which order they were named is nobody's advantage.
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        order.sort_by_key(|&at| (&names[at], profiles[at].to_toml()));
+        for (place, &a) in order.iter().enumerate() {
+            for (other, &b) in order.iter().enumerate() {
+                if place < other || (place > other && share != 0.5) {
                     let sides = [(&*labels[a], &profiles[a]), (&*labels[b], &profiles[b])];
                     let (first, names) = mixed(&base, &classes, sides, share, false)?;
                     let (second, _) = mixed(&base, &classes, sides, share, true)?;
@@ -153,9 +156,9 @@ impl Tournament {
 
     /// The runs, of one seed after the other, each of all pairs; their files go to `DIR/A-vs-B/SEED`.
     pub fn jobs(&self, dir: Option<&Path>) -> Vec<Job> {
-        let jobs = self.seeds.iter().enumerate().flat_map(|(at, &seed)| {
+        let jobs = self.seeds.iter().flat_map(|&seed| {
             self.pairs.iter().map(move |pair| Job {
-                scenario: pair.swarms[at % 2].clone(),
+                scenario: pair.swarms[(seed % 2) as usize].clone(),
                 seed,
                 sets: self.sets.clone(),
                 base: None,
@@ -251,7 +254,7 @@ impl Tournament {
             }
         };
         let mut ranking: Vec<Rank> = self.labels.iter().zip(points).map(rank).collect();
-        ranking.sort_by(|a, b| b.fraction.total_cmp(&a.fraction));
+        ranking.sort_by(|a, b| b.fraction.total_cmp(&a.fraction).then_with(|| a.profile.cmp(&b.profile)));
         ranking
     }
 }
@@ -335,7 +338,7 @@ fn mixed(
             groups.push(group.clone());
             continue;
         }
-        let Some(counts) = divided(group.count, share) else {
+        let Some(counts) = divided(group.count, share, turned) else {
             let message =
                 format!("class `{}` is too small to be divided: it needs at least 2 peers", group.name);
             return Err(TextError::new(&message));
@@ -361,13 +364,16 @@ fn mixed(
     Ok((Scenario { groups, ..base.clone() }, names))
 }
 
-/// A count divided in two, each at least 1; `None` if it cannot be. No count stays none.
-fn divided(count: Option<u32>, share: f64) -> Option<[Option<u32>; 2]> {
+/// A count divided in two, each at least 1; `None` if it cannot be. No count stays none. If both could have the odd one,
+/// the first has it, or the second if they are `turned`.
+fn divided(count: Option<u32>, share: f64, turned: bool) -> Option<[Option<u32>; 2]> {
     let Some(count) = count else { return Some([None, None]) };
     if count < 2 {
         return None;
     }
-    let first = ((f64::from(count) * share + 0.5) as u32).clamp(1, count - 1);
+    let part = f64::from(count) * share;
+    let down = turned && part - part.floor() == 0.5;
+    let first = ((if down { part } else { part + 0.5 }) as u32).clamp(1, count - 1);
     Some([Some(first), Some(count - first)])
 }
 
@@ -418,10 +424,12 @@ mod tests {
 
     #[test]
     fn a_group_is_divided_and_so_are_its_arrivals() {
-        assert_eq!(divided(Some(31), 0.5), Some([Some(16), Some(15)]));
-        assert_eq!(divided(Some(10), 0.01), Some([Some(1), Some(9)]));
-        assert_eq!(divided(None, 0.3), Some([None, None]));
-        assert_eq!(divided(Some(1), 0.5), None);
+        assert_eq!(divided(Some(31), 0.5, false), Some([Some(16), Some(15)]));
+        assert_eq!(divided(Some(31), 0.5, true), Some([Some(15), Some(16)]));
+        assert_eq!(divided(Some(30), 0.5, true), Some([Some(15), Some(15)]));
+        assert_eq!(divided(Some(10), 0.01, false), Some([Some(1), Some(9)]));
+        assert_eq!(divided(None, 0.3, false), Some([None, None]));
+        assert_eq!(divided(Some(1), 0.5, false), None);
         let times: Vec<Duration> = (0..10).map(Duration::from_secs).collect();
         let trace = Arrivals::Trace(times);
         let [a, b] = [0, 1].map(|side| match part_of(&trace, Some(4), side, 0.4) {

@@ -70,8 +70,11 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
 
 fn tell(found: &Outcome) -> String {
     let Outcome { scenario, seeds, share, ranking, pairs, .. } = found;
-    let mut text =
-        format!("{scenario}: {} seeds, the first of a pair has {share} of the peers\n\n", seeds.len());
+    let part = match *share {
+        0.5 => "each of a pair has half of the peers".to_owned(),
+        share => format!("the first of a pair has {} % of the peers", figure(share * 100.0)),
+    };
+    let mut text = format!("{scenario}: {} seeds, {part}\n\n", seeds.len());
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
     let mut rows = vec![["", "won", "of", "", "[95 %]"].map(str::to_owned).to_vec()];
     for rank in ranking {
