@@ -39,7 +39,10 @@ fn two_identical_profiles_differ_by_exactly_nothing() {
         );
     }
     assert_eq!(files_called(&lab.path("out"), "manifest.json").len(), 6);
-    assert!(lab.read("out/report.html").contains("mainline#2"));
+    let page = lab.read("out/report.html");
+    let again =
+        "bt-lab compare tiny --profile mainline --profile mainline --class leecher --seeds 1..3 --out DIR";
+    assert!(page.contains("mainline#2") && page.contains(again));
     assert!(
         lab.read("out/compare.csv").starts_with("scope,metric,unit,profile,baseline,mean,baseline_mean,")
     );

@@ -46,6 +46,8 @@ pub struct Contest {
 pub struct Contestant {
     /// What it is called: its name, or `NAME#2` if that is taken.
     pub label: String,
+    /// What it was named by: a path or the name of a shipped one.
+    pub given: String,
     /// The scenario in which it runs.
     pub scenario: Arc<Scenario>,
     /// Its seeds.
@@ -65,6 +67,9 @@ pub struct Comparison {
     pub paired: bool,
     /// The profiles, the first of which the others are compared with.
     pub profiles: Vec<String>,
+    /// What each was named by: a path or the name of a shipped one.
+    #[serde(default)]
+    pub given: Vec<String>,
     /// The classes that ran them.
     pub classes: Vec<String>,
     /// The seeds of the first profile.
@@ -205,10 +210,10 @@ impl Contest {
             names.push(first);
             scenarios.push(Arc::new(scenario));
         }
-        let with_seeds = labels(&names).into_iter().zip(scenarios).enumerate();
-        let contestants = with_seeds.map(|(at, (label, scenario))| {
+        let with_seeds = labels(&names).into_iter().zip(profiles).zip(scenarios).enumerate();
+        let contestants = with_seeds.map(|(at, ((label, given), scenario))| {
             let seeds = if paired { Ok(seeds.to_vec()) } else { seeds_after(seeds, at as u64) };
-            Ok(Contestant { label, scenario, seeds: seeds? })
+            Ok(Contestant { label, given: given.clone(), scenario, seeds: seeds? })
         });
         let contestants = contestants.collect::<Result<_, TextError>>()?;
         Ok(Self { scenario: base.name, sets: sets.to_vec(), classes, paired, contestants })
@@ -248,6 +253,7 @@ impl Contest {
             sets: self.sets.clone(),
             paired: self.paired,
             profiles: self.contestants.iter().map(|one| one.label.clone()).collect(),
+            given: self.contestants.iter().map(|one| one.given.clone()).collect(),
             classes: self.classes.clone(),
             seeds: self.contestants.first().map(|one| one.seeds.clone()).unwrap_or_default(),
             seeds_of: self.contestants.iter().map(labelled).collect(),

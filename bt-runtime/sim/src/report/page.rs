@@ -268,10 +268,20 @@ fn command(study: &Study) -> String {
     let seeds = ranges(&seeds(study)).replace(", ", ",");
     match &study.comparison {
         Some(comparison) => {
-            let profiles: String =
-                study.groups.iter().map(|group| format!(" --profile {}", quote(&group.name))).collect();
+            // What they are called here may be no name of a profile: `mainline#2`.
+            let given: Vec<&str> = match comparison.given.len() {
+                0 => study.groups.iter().map(|group| &*group.name).collect(),
+                _ => comparison.given.iter().map(String::as_str).collect(),
+            };
+            let profiles: String = given.iter().map(|given| format!(" --profile {}", quote(given))).collect();
+            let classes: String =
+                comparison.classes.iter().map(|class| format!(" --class {}", quote(class))).collect();
+            let seeds = match &*comparison.seeds {
+                [] => seeds,
+                own => ranges(own).replace(", ", ","),
+            };
             let paired = if comparison.paired { "" } else { " --unpaired" };
-            format!("bt-lab compare {name}{sets}{profiles} --seeds {seeds}{paired} --out DIR")
+            format!("bt-lab compare {name}{sets}{profiles}{classes} --seeds {seeds}{paired} --out DIR")
         }
         None if study.runs().count() == 1 => format!("bt-lab run {name}{sets} --seed {seeds} --out DIR"),
         None => String::new(),

@@ -78,6 +78,10 @@ pub(super) struct Comparison {
     pub(super) paired: bool,
     /// The profile that others are compared with.
     pub(super) baseline: String,
+    /// What each profile was named by, the classes that ran them, and the seeds of the first.
+    pub(super) given: Vec<String>,
+    pub(super) classes: Vec<String>,
+    pub(super) seeds: Vec<u64>,
     /// Metric by metric.
     pub(super) metrics: Vec<(String, Vec<Compared>)>,
 }
@@ -309,5 +313,8 @@ fn comparison(value: &Value) -> Result<Comparison, String> {
         metrics.push((name.clone(), rows.iter().map(row).collect::<Result<_, String>>()?));
     }
     let baseline = baseline.or(texts(&value["profiles"]).first().copied()).unwrap_or_default().to_owned();
-    Ok(Comparison { paired: value["paired"].as_bool().unwrap_or(false), baseline, metrics })
+    let owned = |key: &str| texts(&value[key]).into_iter().map(str::to_owned).collect();
+    let seeds = value["seeds"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    let paired = value["paired"].as_bool().unwrap_or(false);
+    Ok(Comparison { paired, baseline, given: owned("given"), classes: owned("classes"), seeds, metrics })
 }
