@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,6 +15,7 @@ use bt_runtime::TextError;
 use crate::Scenario;
 use crate::experiment::{Events, Experiment, RunError};
 use crate::measure::Measured;
+use crate::replicate::over_cores;
 use crate::swarm::Ended;
 
 /// What is kept of a run: a few figures by name.
@@ -119,51 +121,35 @@ impl Lab<'_> {
         for cell in cells {
             self.write_scenario(cell)?;
         }
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let results: Vec<Mutex<Option<Result<Figures, LabError>>>> =
-            jobs.iter().map(|_| Mutex::new(None)).collect();
-        let work = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(&(cell, seed)) = jobs.get(at) else { break };
-                let cell = &cells[cell];
-                (self.progress)(&cell.label, done.load(Ordering::Relaxed), jobs.len());
-                let result = self.one(cell, seed);
-                if result.is_err() {
-                    // Nobody begins another one.
-                    next.store(jobs.len(), Ordering::Relaxed);
-                }
-                done.fetch_add(1, Ordering::Relaxed);
-                *results[at].lock().expect("nobody panics while it is held") = Some(result);
-            }
+        let mut all: Vec<Option<Figures>> = jobs
+            .iter()
+            .map(|&(cell, seed)| Some(kept_at(&self.path(&cells[cell], seed)?)?.figures))
+            .collect();
+        let open: Vec<usize> = (0..jobs.len()).filter(|&at| all[at].is_none()).collect();
+        let done = AtomicUsize::new(jobs.len() - open.len());
+        let work = |at: usize, _: &mut dyn FnMut(f64) -> bool| {
+            let (cell, seed) = jobs[open[at]];
+            (self.progress)(&cells[cell].label, done.load(Ordering::Relaxed), jobs.len());
+            let figures = self.one(&cells[cell], seed)?;
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, LabError>(figures)
         };
-        std::thread::scope(|scope| {
-            for _ in 1..self.threads.min(jobs.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        let results =
-            results.into_iter().map(|one| one.into_inner().expect("nobody panics while it is held"));
-        let mut figures: Vec<Vec<Figures>> = cells.iter().map(|_| Vec::new()).collect();
-        let mut skipped = false;
-        for ((cell, _), result) in jobs.iter().zip(results) {
-            match result {
-                Some(result) => figures[*cell].push(result?),
-                None => skipped = true,
-            }
+        let threads = NonZeroUsize::new(self.threads).unwrap_or(NonZeroUsize::MIN);
+        let fresh = over_cores(open.len(), threads, &|| Duration::ZERO, &work, &mut |_| !(self.stop)())?;
+        for (at, figures) in open.iter().zip(fresh.ok_or(LabError::Interrupted)?) {
+            all[*at] = Some(figures);
         }
-        if skipped { Err(LabError::Interrupted) } else { Ok(figures) }
+        let mut figures: Vec<Vec<Figures>> = cells.iter().map(|_| Vec::new()).collect();
+        for ((cell, _), found) in jobs.iter().zip(all) {
+            figures[*cell].extend(found);
+        }
+        Ok(figures)
     }
 
-    /// One run, or its result of an earlier time.
-    fn one(&self, cell: &Cell<'_>, seed: u64) -> Result<Figures, LabError> {
-        let path = self.folder.as_ref().map(|folder| folder.join("cells").join(self.file(cell, seed)));
-        if let Some(kept) = path.as_deref().and_then(kept_at) {
-            return Ok(kept.figures);
-        }
+    /// One run; `None` if somebody asked for its end.
+    fn one(&self, cell: &Cell<'_>, seed: u64) -> Result<Option<Figures>, LabError> {
         if (self.stop)() {
-            return Err(LabError::Interrupted);
+            return Ok(None);
         }
         let experiment =
             Experiment { scenario: &cell.scenario, seed, sets: &[], base: None, events: Events::Dropped };
@@ -173,16 +159,21 @@ impl Lab<'_> {
             error,
         })?;
         if done.outcome.ended == Ended::Interrupted {
-            return Err(LabError::Interrupted);
+            return Ok(None);
         }
         let mut figures = (cell.read)(&done.measured);
         figures.retain(|_, value| value.is_finite());
-        if let Some(path) = path {
+        if let Some(path) = self.path(cell, seed) {
             let kept = Kept { label: cell.label.clone(), seed, figures: figures.clone() };
             let text = serde_json::to_string(&kept).expect("figures are finite numbers");
             write(&path, &text)?;
         }
-        Ok(figures)
+        Ok(Some(figures))
+    }
+
+    /// Where a result is kept.
+    fn path(&self, cell: &Cell<'_>, seed: u64) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join("cells").join(self.file(cell, seed)))
     }
 
     /// The name of a result: by all that it depends on.
