@@ -4,25 +4,22 @@
 //! peers have the lower median completion time wins that encounter ("Design space analysis for modeling incentives in
 //! distributed systems", Rahman et al., SIGCOMM 2011).
 
-use std::collections::BTreeMap;
-use std::io;
+mod outcome;
+mod swarms;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use bt_runtime::{Profile, TextError};
-use serde::{Deserialize, Serialize};
 
 use crate::Scenario;
-use crate::compare::{Delta, chosen, delta, labels, no_seed};
-use crate::output::{self, OutputError};
+use crate::compare::{chosen, delta, labels, no_seed};
+use crate::output;
 use crate::replicate::{Job, Ran, median_time};
-use crate::scenario::{Arrivals, Group};
 use crate::stats;
 
-/// The names of the files.
-pub const TOURNAMENT_JSON: &str = "tournament.json";
-/// See [`TOURNAMENT_JSON`].
-pub const TOURNAMENT_CSV: &str = "tournament.csv";
+pub use outcome::{Met, Outcome, Rank, TOURNAMENT_CSV, TOURNAMENT_JSON};
+use swarms::mixed;
 
 /// What is to be played.
 #[derive(Clone, Debug)]
@@ -46,73 +43,6 @@ struct Pair {
     swarms: [Arc<Scenario>; 2],
     /// The classes of each side.
     sides: [Vec<String>; 2],
-}
-
-/// `tournament.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The layout of the files.
-    pub schema: u32,
-    /// The name of the scenario.
-    pub scenario: String,
-    /// What `--set` changed.
-    pub sets: Vec<String>,
-    /// The classes that were divided.
-    pub classes: Vec<String>,
-    /// The part of the peers that the first of a pair has.
-    pub share: f64,
-    /// The seeds.
-    pub seeds: Vec<u64>,
-    /// Versions by crate.
-    pub versions: BTreeMap<String, String>,
-    /// The policies, the best first.
-    pub ranking: Vec<Rank>,
-    /// The pairs, by the names of the policies.
-    pub pairs: Vec<Met>,
-}
-
-/// How one policy did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rank {
-    /// The policy.
-    pub profile: String,
-    /// In how many encounters it was.
-    pub encounters: usize,
-    /// How many it won; one that nobody won counts half for both.
-    pub won: f64,
-    /// The part that it won.
-    pub fraction: f64,
-    /// The ends of the 95 % interval of that part, over seeds.
-    pub low: Option<f64>,
-    /// See `low`.
-    pub high: Option<f64>,
-}
-
-/// How two policies did against each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Met {
-    /// The one.
-    pub a: String,
-    /// The other.
-    pub b: String,
-    /// In how many encounters.
-    pub encounters: usize,
-    /// How many `a` won; one that nobody won counts half.
-    pub won_by_a: f64,
-    /// The part that `a` won.
-    pub fraction: f64,
-    /// The median completion times, in seconds, averaged over the seeds where both are defined.
-    pub median_a_s: Option<f64>,
-    /// See `median_a_s`.
-    pub median_b_s: Option<f64>,
-    /// By how much `a` is slower, in seconds: negative if it is faster. Adjusted for all pairs (Holm).
-    pub difference_s: Option<Delta>,
-    /// The same as a part of the time of `b`.
-    pub relative: Option<f64>,
-    /// Peers of each that did not finish, in all encounters.
-    pub censored_a: u64,
-    /// See `censored_a`.
-    pub censored_b: u64,
 }
 
 impl Tournament {
@@ -259,55 +189,6 @@ impl Tournament {
     }
 }
 
-impl Outcome {
-    /// Writes [`TOURNAMENT_JSON`] and [`TOURNAMENT_CSV`] to `dir`.
-    ///
-    /// # Errors
-    /// When one cannot be written.
-    pub fn write(&self, dir: &Path) -> Result<(), OutputError> {
-        output::save(&dir.join(TOURNAMENT_CSV), |out| self.write_table(out))?;
-        output::save_json(&dir.join(TOURNAMENT_JSON), self)
-    }
-
-    fn write_table(&self, out: impl io::Write) -> io::Result<()> {
-        let mut table = csv::Writer::from_writer(out);
-        table.write_record([
-            "a",
-            "b",
-            "encounters",
-            "won_by_a",
-            "fraction",
-            "median_a_s",
-            "median_b_s",
-            "difference_s",
-            "low",
-            "high",
-            "p",
-            "p_holm",
-            "censored_a",
-            "censored_b",
-        ])?;
-        let maybe = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        for met in &self.pairs {
-            let found = met.difference_s;
-            let figures = [
-                met.median_a_s,
-                met.median_b_s,
-                found.map(|found| found.mean),
-                found.and_then(|found| found.low),
-                found.and_then(|found| found.high),
-                found.and_then(|found| found.p),
-                found.and_then(|found| found.p_holm),
-            ];
-            let who = [met.a.clone(), met.b.clone(), met.encounters.to_string()];
-            let won = [met.won_by_a.to_string(), met.fraction.to_string()];
-            let censored = [met.censored_a.to_string(), met.censored_b.to_string()];
-            table.write_record(who.into_iter().chain(won).chain(figures.map(maybe)).chain(censored))?;
-        }
-        table.flush()
-    }
-}
-
 /// What the first gets of an encounter. Who has no median was too slow for one.
 fn point(a: Option<f64>, b: Option<f64>) -> f64 {
     match (a, b) {
@@ -322,89 +203,8 @@ fn median_of(ran: &Ran, classes: &[String]) -> Option<f64> {
     median_time(classes.iter().filter_map(|class| ran.lasted.get(class)).flatten().copied().collect())
 }
 
-/// `base` with each of `classes` divided between two profiles, and the names of the classes of each; the second's come
-/// first if they are `turned`.
-fn mixed(
-    base: &Scenario,
-    classes: &[String],
-    sides: [(&str, &Arc<Profile>); 2],
-    share: f64,
-    turned: bool,
-) -> Result<(Scenario, [Vec<String>; 2]), TextError> {
-    let mut names = [Vec::new(), Vec::new()];
-    let mut groups: Vec<Group> = Vec::new();
-    for group in &base.groups {
-        if !classes.contains(&group.name) {
-            groups.push(group.clone());
-            continue;
-        }
-        let Some(counts) = divided(group.count, share, turned) else {
-            let message =
-                format!("class `{}` is too small to be divided: it needs at least 2 peers", group.name);
-            return Err(TextError::new(&message));
-        };
-        let mut both = [0, 1].map(|side: usize| {
-            let (label, profile) = sides[side];
-            let mut name = class_name(&group.name, label);
-            while base.groups.iter().any(|other| other.name == name)
-                || names.iter().flatten().any(|other| *other == name)
-            {
-                name.push('_');
-            }
-            names[side].push(name.clone());
-            let part = if side == 0 { share } else { 1.0 - share };
-            let arrives = part_of(&group.arrives, counts[0], side, part);
-            Group { name, count: counts[side], profile: profile.clone(), arrives, ..group.clone() }
-        });
-        if turned {
-            both.reverse();
-        }
-        groups.extend(both);
-    }
-    Ok((Scenario { groups, ..base.clone() }, names))
-}
-
-/// A count divided in two, each at least 1; `None` if it cannot be. No count stays none. If both could have the odd one,
-/// the first has it, or the second if they are `turned`.
-fn divided(count: Option<u32>, share: f64, turned: bool) -> Option<[Option<u32>; 2]> {
-    let Some(count) = count else { return Some([None, None]) };
-    if count < 2 {
-        return None;
-    }
-    let part = f64::from(count) * share;
-    let down = turned && part - part.floor() == 0.5;
-    let first = ((if down { part } else { part + 0.5 }) as u32).clamp(1, count - 1);
-    Some([Some(first), Some(count - first)])
-}
-
-/// Whose arrivals are those of a part of a group: `first` peers of it are on side 0.
-fn part_of(arrives: &Arrivals, first: Option<u32>, side: usize, part: f64) -> Arrivals {
-    match arrives {
-        Arrivals::At(time) => Arrivals::At(*time),
-        Arrivals::Rate(rate) => Arrivals::Rate(rate * part),
-        Arrivals::Poisson(rate) => Arrivals::Poisson(rate * part),
-        Arrivals::Trace(times) => {
-            // Spread evenly: the arrival number i is the first's if that brings it to its part of i + 1.
-            let (all, first) = (times.len().max(1) as u64, u64::from(first.unwrap_or(0)));
-            let is_first = |at: u64| (at + 1) * first / all > at * first / all;
-            let own = times.iter().zip(0_u64..).filter(|(_, at)| is_first(*at) == (side == 0));
-            Arrivals::Trace(own.map(|(time, _)| *time).collect())
-        }
-    }
-}
-
-/// The name of the peers of `class` that run `label`.
-fn class_name(class: &str, label: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
-    let label: String = label.chars().map(allowed).take(40).collect();
-    let class: String = class.chars().take(50).collect();
-    format!("{class}-{label}")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -420,29 +220,5 @@ mod tests {
         for (a, b, wanted) in table {
             assert_eq!(point(a, b), wanted, "{a:?} {b:?}");
         }
-    }
-
-    #[test]
-    fn a_group_is_divided_and_so_are_its_arrivals() {
-        assert_eq!(divided(Some(31), 0.5, false), Some([Some(16), Some(15)]));
-        assert_eq!(divided(Some(31), 0.5, true), Some([Some(15), Some(16)]));
-        assert_eq!(divided(Some(30), 0.5, true), Some([Some(15), Some(15)]));
-        assert_eq!(divided(Some(10), 0.01, false), Some([Some(1), Some(9)]));
-        assert_eq!(divided(None, 0.3, false), Some([None, None]));
-        assert_eq!(divided(Some(1), 0.5, false), None);
-        let times: Vec<Duration> = (0..10).map(Duration::from_secs).collect();
-        let trace = Arrivals::Trace(times);
-        let [a, b] = [0, 1].map(|side| match part_of(&trace, Some(4), side, 0.4) {
-            Arrivals::Trace(times) => times.into_iter().map(|time| time.as_secs()).collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
-        });
-        assert_eq!((a, b), (vec![2, 4, 7, 9], vec![0, 1, 3, 5, 6, 8]));
-        assert_eq!(part_of(&Arrivals::Poisson(2.0), None, 1, 0.25), Arrivals::Poisson(0.5));
-    }
-
-    #[test]
-    fn names_of_classes_are_names() {
-        assert_eq!(class_name("leecher", "mainline#2"), "leecher-mainline-2");
-        assert!(class_name(&"x".repeat(100), &"y".repeat(100)).len() <= 100);
     }
 }
