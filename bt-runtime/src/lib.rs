@@ -5,6 +5,8 @@
 //! | [`profile`] | from a TOML text to chosen plug-ins and settings |
 //! | [`escape`] | text from strangers, made fit for a terminal |
 //! | [`events`] | the event log: one JSON object a line |
+//! | [`store`] | drives the store of a torrent |
+//! | [`panics`] | what a caught panic says |
 //! | [`text`] | texts with `--set`s put in, and messages that name a place in them |
 
 #[cfg(feature = "net")]
@@ -13,7 +15,9 @@ pub mod escape;
 pub mod events;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod panics;
 pub mod profile;
+pub mod store;
 pub mod text;
 
 pub use events::EventLog;

@@ -52,7 +52,8 @@ const TOLERANCE: f64 = 0.3;
 fn a_small_swarm_takes_as_long_as_its_simulation() {
     let scenario = Scenario::from_text("small", SMALL, &[]).unwrap_or_else(|error| panic!("{error}"));
     check(&scenario, 1).unwrap();
-    let experiment = Experiment { scenario: &scenario, seed: 1, sets: &[], base: None, events: Events::Hashed };
+    let experiment =
+        Experiment { scenario: &scenario, seed: 1, sets: &[], base: None, events: Events::Hashed };
     let simulated = experiment.run(&mut |_, _| true).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let live = run_into(&experiment, folder.path(), Duration::from_secs(120), &mut |_, _| true).unwrap();

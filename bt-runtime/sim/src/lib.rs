@@ -30,6 +30,7 @@ pub mod gather;
 pub mod grid;
 #[cfg(feature = "live")]
 pub mod live;
+mod made;
 pub mod measure;
 pub mod output;
 pub mod replicate;

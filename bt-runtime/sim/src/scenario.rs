@@ -105,6 +105,8 @@ pub struct Content {
     pub piece: u32,
     /// Whether it is network-coded: whatever a peer holds that is not all known to another is useful to it.
     pub coded: bool,
+    /// Whether it has bytes, which peers keep in the stores of their profiles.
+    pub payload: bool,
 }
 
 impl Content {

@@ -8,7 +8,7 @@
 //!   their last byte left. A transfer lasts while the sender's engine hands out one block after another, so shares
 //!   change only when that ends or begins.
 //! - *A piece* that is complete is announced to everyone by one entry of the agenda.
-//! - *Hashing and storage* take no time and never fail: there is no payload.
+//! - *Hashing and storage* take no time and never fail: there is no payload, unless the scenario asks for it.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -20,13 +20,19 @@
 //! | `comings` | arrivals and departures |
 //! | `tracker` | the tracker |
 //! | `coded` | content that is network-coded |
+//! | `plugins`, `stores` | stores of peers, where the content has bytes |
+//! | `executor`, `host` | what plug-ins that wait run on, in virtual time |
 //! | `checks` | what must hold in every run |
 
 mod agenda;
 mod checks;
 mod coded;
 pub(crate) mod comings;
+mod executor;
+mod host;
 mod node;
+mod plugins;
+mod stores;
 mod timetable;
 pub(crate) mod tracker;
 mod transfers;
@@ -49,6 +55,7 @@ use checks::Checks;
 use coded::Coded;
 use comings::Comings;
 use node::Node;
+use plugins::Plugins;
 use tracker::Tracker;
 use transfers::Transfer;
 use wires::Mail;
@@ -162,6 +169,8 @@ struct Swarm<'a> {
     checks: Checks,
     /// Who has how much, if the content is coded.
     coded: Option<Coded>,
+    /// Plug-ins that wait, if the scenario has them take part.
+    plugins: Option<Box<Plugins>>,
     happenings: u64,
     inputs: u64,
 }
@@ -188,6 +197,7 @@ impl<'a> Swarm<'a> {
             comings: Comings::new(scenario, seed, &mut agenda),
             checks: Checks::new(scenario),
             coded: scenario.content.coded.then(|| Coded::new(scenario.content.pieces())),
+            plugins: Plugins::new(scenario, seed),
             happenings: 0,
             inputs: 0,
             agenda,
@@ -228,6 +238,7 @@ impl<'a> Swarm<'a> {
                 }
             }
         };
+        self.end_plugins();
         self.check_at_the_end(ended)?;
         let awaited = self.comings.awaited();
         Ok(Outcome { ended, now: self.now, happenings: self.happenings, inputs: self.inputs, awaited })
@@ -240,6 +251,9 @@ impl<'a> Swarm<'a> {
             Class::Mail => self.deliver(due.what as u32),
             Class::Transfer => self.transferred(due.what as u32),
             Class::Wakeup => self.wake(due.node),
+        }
+        if self.plugins.is_some() {
+            self.run_plugins();
         }
         self.checks.first_broken()
     }
@@ -296,6 +310,15 @@ impl<'a> Swarm<'a> {
         match output {
             Output::Send { peer, message } => self.send(node, peer, message),
             Output::Event(event) => self.observe(node, &event),
+            output @ (Output::Upload { .. }
+            | Output::Finish { .. }
+            | Output::Keep { .. }
+            | Output::Drop { .. }
+            | Output::Discard { .. })
+                if self.plugins.is_some() =>
+            {
+                self.use_store(node, output);
+            }
             Output::Upload { peer, block } => self.upload(node, peer, block),
             Output::Keep { .. } | Output::Drop { .. } | Output::Discard { .. } => {}
             Output::Finish { piece, .. } => {
@@ -310,7 +333,7 @@ impl<'a> Swarm<'a> {
             Output::Accept { peer } => self.accept(node, peer),
             Output::Close { peer, .. } => self.close(node, peer),
             Output::Announce { tag, announce, .. } => self.ask_tracker(node, tag, announce),
-            Output::Failed { message } => self.checks.failed(node, &message),
+            Output::Failed { message } => self.failed(node, &message),
             Output::Stopped => self.stopped(node),
         }
     }
@@ -320,6 +343,7 @@ impl<'a> Swarm<'a> {
         match event {
             Event::Complete { .. } => self.completed(node),
             Event::PieceVerified { piece, peers } => self.verified(node, PieceIndex(*piece), peers),
+            Event::PieceFailed { piece, .. } => self.checks.threw_away(node, PieceIndex(*piece)),
             Event::PolicyViolation { policy, message } => self.checks.violation(node, policy, message),
             _ => {}
         }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_std::task;
-use bt_api::{PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, TorrentStore};
+use bt_api::{PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind};
 use futures::FutureExt;
 use futures::future::try_join_all;
 use sha1::{Digest, Sha1};
 
-use super::host::hash_into;
-use super::pool::LONGEST;
-use super::{panics, reading};
+use crate::panics;
+use crate::store::hashing::hash_into;
+use crate::store::pool::LONGEST;
+use crate::store::{Desk, reading};
 
 /// Reads and hashes every piece that is not in `trusted`, several at a time; answers all pieces that are
 /// there. `done` counts the pieces looked at. Each piece that is found is sealed.
@@ -21,8 +22,7 @@ use super::{panics, reading};
 /// # Errors
 /// When the store fails again and again, other than by not having the bytes.
 pub(crate) async fn check(
-    store: &Arc<dyn TorrentStore>,
-    torrent: &Arc<Torrent>,
+    desk: &Desk,
     trusted: PieceSet,
     done: &Arc<AtomicU32>,
 ) -> Result<PieceSet, StorageError> {
@@ -32,12 +32,12 @@ pub(crate) async fn check(
     let _end = EndOnDrop(next.clone());
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let tasks = (0..workers.min(work.len())).map(|_| {
-        let (store, torrent) = (store.clone(), torrent.clone());
+        let desk = desk.clone();
         let (work, next, done) = (work.clone(), next.clone(), done.clone());
         task::spawn(async move {
             let mut found = Vec::new();
             while let Some(&piece) = work.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                let looking = AssertUnwindSafe(is_there(&*store, &torrent, piece)).catch_unwind().await;
+                let looking = AssertUnwindSafe(is_there(&desk, piece)).catch_unwind().await;
                 if looking.unwrap_or_else(|panic| Err(panicked(piece, &*panic)))? {
                     found.push(piece);
                 }
@@ -69,15 +69,12 @@ fn panicked(piece: PieceIndex, panic: &(dyn std::any::Any + Send)) -> StorageErr
 }
 
 /// Whether the store has `piece` as it should be.
-async fn is_there(
-    store: &dyn TorrentStore,
-    torrent: &Torrent,
-    piece: PieceIndex,
-) -> Result<bool, StorageError> {
+async fn is_there(desk: &Desk, piece: PieceIndex) -> Result<bool, StorageError> {
+    let torrent = &desk.torrent;
     let (length, mut sha, mut at) = (torrent.layout.piece_length(piece), Sha1::new(), 0);
     while at < length {
         let part = (length - at).min(LONGEST as u32);
-        match reading::read(store, piece, at, part).await {
+        match reading::read(desk, piece, at, part).await {
             Ok(block) => hash_into(&mut sha, &[block]).await,
             Err(error) if matches!(error.kind(), StorageErrorKind::Missing | StorageErrorKind::Corrupt) => {
                 return Ok(false);
@@ -88,7 +85,7 @@ async fn is_there(
     }
     let matches = PieceHash(sha.finalize().into()) == torrent.piece_hashes[piece.as_usize()];
     if matches {
-        reading::patiently(|| store.seal(piece)).await?;
+        reading::patiently(&*desk.host, || desk.store.seal(piece)).await?;
     }
     Ok(matches)
 }

@@ -10,10 +10,8 @@ use async_std::task;
 use bt_api::{Block, BoxFuture, Buffer, Datagrams, Host, Instant, PieceHash, Stream};
 use sha1::{Digest, Sha1};
 
-use super::pool::BufferPool;
-
-/// What is hashed on a task before others get their turn: some 100 µs of work.
-const HASH_TURN: usize = 256 << 10;
+use crate::store::hashing::hash_into;
+use crate::store::pool::BufferPool;
 
 /// The host of one session; its time counts from the session's start.
 pub(crate) struct NetHost {
@@ -90,22 +88,6 @@ impl Host for NetHost {
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
         let name = name.to_owned();
         Box::pin(async move { Ok((name.as_str(), port).to_socket_addrs().await?.collect()) })
-    }
-}
-
-/// Hashes `blocks` in order where the task stands, and lets others have a turn now and then: the bytes were
-/// just received, so a worker thread would cost more than it saves.
-pub(crate) async fn hash_into(sha: &mut Sha1, blocks: &[Block]) {
-    let mut turn = 0;
-    for block in blocks {
-        for part in block.chunks(HASH_TURN) {
-            sha.update(part);
-            turn += part.len();
-            if turn >= HASH_TURN {
-                turn = 0;
-                task::yield_now().await;
-            }
-        }
     }
 }
 

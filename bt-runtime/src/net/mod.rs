@@ -5,17 +5,16 @@
 //! | `torrent` | one torrent: a task around its engine |
 //! | `peer`, `intake`, `outbox` | one connection: its task, what it receives, what it sends |
 //! | `listener` | the one listener of the process |
-//! | `assembly`, `uploads` | from blocks to pieces on disk, and from the disk to peers |
-//! | `reading` | reads from a store, with a check of their length and some patience |
 //! | `start`, `check`, `foreign`, `resume_file` | what of a torrent is there when it begins |
-//! | `pool`, `throttle` | the bounds of memory and of rates |
+//! | `throttle` | the bounds of rates |
 //! | `host`, `trackers` | what plug-ins are lent, and how trackers are asked |
+//!
+//! What drives a store is in [`store`](crate::store), shared with the simulator.
 //!
 //! Payload is read from a socket into a buffer of the pool and stays there: slices of that buffer are
 //! hashed, written by the store and dropped. Every queue is bounded, and when the disk is slow the pool
 //! runs dry and sockets are no longer read.
 
-mod assembly;
 mod check;
 mod foreign;
 mod handle;
@@ -23,18 +22,14 @@ mod host;
 mod intake;
 mod listener;
 mod outbox;
-mod panics;
 mod peer;
 mod peer_id;
-mod pool;
-mod reading;
 mod resume_file;
 mod shares;
 mod start;
 mod throttle;
 mod torrent;
 mod trackers;
-mod uploads;
 mod write_queue;
 
 use std::collections::BTreeMap;
@@ -56,7 +51,10 @@ use bt_engine::{Engine, EngineSetup, Settings};
 use futures::FutureExt;
 use futures::future::{Either, join_all, select};
 
-use crate::{EventLog, Profile};
+use crate::store::CACHE_DIVISOR;
+use crate::store::pool::BufferPool;
+use crate::store::uploads::CacheBudget;
+use crate::{EventLog, Profile, panics};
 
 pub use handle::{Phase, Progress, TorrentHandle};
 pub use trackers::scrape;
@@ -64,16 +62,11 @@ pub use trackers::scrape;
 use handle::Board;
 use host::NetHost;
 use listener::{Place, Router};
-use pool::BufferPool;
 use shares::UploadShares;
 use start::{Ready, start};
 use throttle::Throttle;
-use torrent::{NOTES, Note, Running, Setup};
+use torrent::{NOTES, Note, Running, Setup, Workers};
 use trackers::Trackers;
-use uploads::CacheBudget;
-
-/// The part of the memory limit that is for what peers are sent.
-const CACHE_DIVISOR: usize = 4;
 
 /// How often the limit on upload is divided anew among torrents.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -417,8 +410,9 @@ impl Task {
 
     async fn live(self, metainfo: Metainfo, options: AddOptions) -> Phase {
         let warn = |warning| self.board.warn(warning);
-        let starting =
-            start(&self.shared, &metainfo, options.folder.clone(), options.check, &self.board.checked, warn);
+        let workers = Arc::new(Workers(self.notes.clone()));
+        let (folder, done) = (options.folder.clone(), &self.board.checked);
+        let starting = start(&self.shared, &metainfo, folder, options.check, done, workers, warn);
         let stopped = async { while !matches!(self.inbox.recv().await, Ok(Note::Stop) | Err(_)) {} };
         let ready = match select(std::pin::pin!(starting), std::pin::pin!(stopped)).await {
             Either::Left((Ok(ready), _)) => ready,
@@ -477,7 +471,7 @@ impl Task {
         };
         shared.router.add(metainfo.info_hash, notes.clone());
         board.running();
-        let store = ready.store.clone();
+        let store = ready.desk.store.clone();
         let setup = Setup {
             shared: shared.clone(),
             board: board.clone(),

@@ -19,8 +19,8 @@ use futures::task::AtomicWaker;
 
 use super::throttle::Throttle;
 use super::torrent::Note;
-use super::uploads::Slot;
 use super::write_queue::{Queue, Sent};
+use crate::store::uploads::Slot;
 
 /// A peer for which so many bytes of messages wait does not read: a bitfield of the largest torrent, or
 /// all its pieces as `have` messages to a peer that pauses for a while, are less.

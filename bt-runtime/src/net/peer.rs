@@ -19,8 +19,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::Shared;
 use super::intake::{Got, Intake};
 use super::outbox::{Outbox, STALL_TIME};
-use super::pool::LONGEST;
 use super::torrent::Note;
+use crate::store::pool::LONGEST;
 
 /// How long a connection that we close may take to send what is queued.
 const FLUSH_TIME: Duration = Duration::from_secs(5);

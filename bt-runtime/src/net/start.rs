@@ -6,22 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use async_std::task;
-use bt_api::{BlockRef, Host, PieceSet, StorageError, Torrent, TorrentStore};
+use bt_api::{BlockRef, Host, PieceSet, StorageError, TorrentStore};
 use bt_engine::metainfo::Metainfo;
 use bt_engine::resume::Resume;
 use futures::FutureExt;
 
 use super::check::check;
 use super::foreign::foreign;
-use super::{Shared, panics, resume_file};
+use super::{Shared, resume_file};
+use crate::panics;
+use crate::store::{Desk, Tasks};
 
 /// The most files that a message names.
 const MOST_NAMES: usize = 5;
 
 /// A torrent that can run.
 pub(crate) struct Ready {
-    pub(crate) store: Arc<dyn TorrentStore>,
-    pub(crate) torrent: Arc<Torrent>,
+    pub(crate) desk: Desk,
     pub(crate) have: PieceSet,
     /// Blocks of other pieces that an earlier run has written.
     pub(crate) partial: Vec<BlockRef>,
@@ -32,7 +33,7 @@ pub(crate) struct Ready {
 
 /// Opens the store of a torrent in `folder` and finds out what of it is there: what the store vouches for is
 /// taken, the rest is hashed. With `check_all` everything is hashed, and the store goes without what it saved.
-/// `done` counts the pieces looked at; what the user should know goes to `warn`.
+/// `done` counts the pieces looked at; what the user should know goes to `warn`. Work on the store will run as `tasks`.
 ///
 /// # Errors
 /// One line: why the torrent cannot start.
@@ -42,6 +43,7 @@ pub(crate) async fn start(
     folder: PathBuf,
     check_all: bool,
     done: &Arc<AtomicU32>,
+    tasks: Arc<dyn Tasks>,
     warn: impl Fn(String),
 ) -> Result<Ready, String> {
     let pieces = metainfo.layout.piece_count();
@@ -76,7 +78,8 @@ pub(crate) async fn start(
     let opened = opened
         .map_err(|panic| format!("the storage {storage_name} panicked: {}", panics::message(&*panic)))?;
     let (store, trusted) = opened.map_err(|error| error.to_string())?;
-    let have = check(&store, &torrent, trusted, done).await.map_err(|error| error.to_string())?;
+    let desk = Desk { store, torrent, host: shared.host.clone(), tasks };
+    let have = check(&desk, trusted, done).await.map_err(|error| error.to_string())?;
     let (mut uploaded, mut downloaded, mut partial) = (0, 0, Vec::new());
     if let Some(resume) = resume {
         (uploaded, downloaded) = (resume.uploaded, resume.downloaded);
@@ -86,7 +89,7 @@ pub(crate) async fn start(
     }
     let is_foreign = is_foreign && have.is_empty();
     let begun = if is_foreign { &[] } else { &partial[..] };
-    let foreign = foreign(&*store, &torrent, &have, begun).await;
+    let foreign = foreign(&desk, &have, begun).await;
     let anything = !have.is_empty() || !foreign.is_empty();
     if let Some(other) = other.filter(|_| anything && !check_all) {
         let lost = other.have.iter().filter(|&piece| !have.contains(piece)).count();
@@ -109,7 +112,7 @@ pub(crate) async fn start(
         }
         warn(format!("no piece is whole of what is there already, and it is written over: {names}"));
     }
-    Ok(Ready { store, torrent, have, partial, uploaded, downloaded })
+    Ok(Ready { desk, have, partial, uploaded, downloaded })
 }
 
 /// The first of `files`, and how many more there are.

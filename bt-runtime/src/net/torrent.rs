@@ -29,15 +29,17 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
-use super::assembly::{Assembly, Done};
 use super::handle::Board;
 use super::intake::Got;
 use super::outbox::Outbox;
 use super::peer::{Connection, Start};
 use super::start::Ready;
-use super::uploads::Uploads;
-use super::{Phase, Shared, panics, resume_file};
+use super::{Phase, Shared, resume_file};
 use crate::events::to_ranges;
+use crate::panics;
+use crate::store::assembly::{Assembly, Done};
+use crate::store::uploads::Uploads;
+use crate::store::{Tasks, Told, Work};
 
 /// Notes that wait: enough that the torrent always has a batch to work on, few enough that sockets feel it
 /// when it falls behind.
@@ -77,7 +79,7 @@ pub(crate) enum Note {
     /// A piece's job is done.
     Piece(Box<Done>),
     /// The store panicked, in this work.
-    StorePanicked(StoreWork, String),
+    StorePanicked(Work, String),
     /// A tracker answered.
     Announced(u64, Result<AnnounceReply, TrackerError>),
     /// Somebody named peers.
@@ -94,14 +96,22 @@ pub(crate) enum Note {
     Stop,
 }
 
-/// What a store is asked to do.
-pub(crate) enum StoreWork {
-    /// The job of a piece.
-    Job,
-    /// A span for peers.
-    Read,
-    /// A checkpoint.
-    Save,
+/// Runs the work on a store as tasks of their own, which tell the torrent.
+pub(crate) struct Workers(pub(crate) Sender<Note>);
+
+impl Tasks for Workers {
+    fn start(&self, work: BoxFuture<'static, Option<Told>>) {
+        let notes = self.0.clone();
+        task::spawn(async move {
+            let note = match work.await {
+                Some(Told::Piece(done)) => Note::Piece(done),
+                Some(Told::Panicked(work, message)) => Note::StorePanicked(work, message),
+                None => return,
+            };
+            // The torrent may be gone.
+            let _ = notes.send(note).await;
+        });
+    }
 }
 
 /// How saving what is had went.
@@ -171,14 +181,13 @@ struct Link {
 
 impl Running {
     pub(crate) fn new(setup: Setup, ready: Ready) -> Self {
-        let (store, torrent) = (ready.store.clone(), ready.torrent.clone());
-        let mut assembly = Assembly::new(store.clone(), torrent.clone(), setup.notes.clone());
+        let mut assembly = Assembly::new(ready.desk.clone());
         setup.engine.piece_view().pieces().received_blocks().for_each(|block| assembly.restore(block));
         Self {
             links: BTreeMap::new(),
             touched: Vec::new(),
             assembly,
-            uploads: Uploads::new(store, torrent, setup.shared.cache.clone(), setup.notes.clone()),
+            uploads: Uploads::new(ready.desk.clone(), setup.shared.cache.clone()),
             blocks: BTreeMap::new(),
             next_tag: 0,
             timer: None,
@@ -206,7 +215,7 @@ impl Running {
         if shared.events.is_none() {
             return;
         }
-        let layout = &self.ready.torrent.layout;
+        let layout = &self.ready.desk.torrent.layout;
         self.log(
             self.now(),
             &Event::Joined(Box::new(Joined {
@@ -229,7 +238,7 @@ impl Running {
 
     fn log(&self, now: Instant, event: &Event) {
         if let Some(log) = &self.setup.shared.events {
-            log.record(now, &self.ready.torrent.info_hash, event);
+            log.record(now, &self.ready.desk.torrent.info_hash, event);
         }
     }
 
@@ -377,9 +386,9 @@ impl Running {
             }
             Note::StorePanicked(work, message) => {
                 match work {
-                    StoreWork::Job => self.assembly.panicked(),
-                    StoreWork::Read => {}
-                    StoreWork::Save => self.saving = false,
+                    Work::Job => self.assembly.panicked(),
+                    Work::Read => {}
+                    Work::Save => self.saving = false,
                 }
                 self.fail(self.panicked(&message));
             }
@@ -509,7 +518,7 @@ impl Running {
     }
 
     fn own_handshake(&self) -> [u8; handshake::LENGTH] {
-        let mut whole = handshake::whole(self.ready.torrent.info_hash, self.setup.peer_id);
+        let mut whole = handshake::whole(self.ready.desk.torrent.info_hash, self.setup.peer_id);
         if self.setup.shared.settings.upload.choked_request == ChokedRequest::Reject {
             handshake::offer_fast(&mut whole);
         }
@@ -526,7 +535,7 @@ impl Running {
     fn spawn(&self, peer: PeerKey, outbox: Arc<Outbox>, start: Start) {
         let connection = Connection {
             peer,
-            info_hash: self.ready.torrent.info_hash,
+            info_hash: self.ready.desk.torrent.info_hash,
             decoder: self.setup.decoder.clone(),
             outbox,
             notes: self.setup.notes.clone(),
@@ -578,7 +587,7 @@ impl Running {
             task::spawn(async move {
                 let note = match AssertUnwindSafe(saving).catch_unwind().await {
                     Ok(saved) => Note::Saved(saved),
-                    Err(panic) => Note::StorePanicked(StoreWork::Save, panics::message(&*panic)),
+                    Err(panic) => Note::StorePanicked(Work::Save, panics::message(&*panic)),
                 };
                 let _ = notes.send(note).await;
             });
@@ -596,7 +605,7 @@ impl Running {
             self.setup.board.warn(warning.clone());
         }
         self.save_trouble = saved.warning;
-        if saved.durable && saved.count == self.ready.torrent.layout.piece_count() {
+        if saved.durable && saved.count == self.ready.desk.torrent.layout.piece_count() {
             self.setup.board.complete();
         }
     }
@@ -604,7 +613,7 @@ impl Running {
     /// Makes what is had durable, then writes the resume file that vouches for it.
     pub(crate) fn save(&mut self) -> impl Future<Output = Saved> + Send + use<> {
         let status = self.setup.engine.status(self.now());
-        let (store, info_hash) = (self.ready.store.clone(), self.ready.torrent.info_hash);
+        let (store, info_hash) = (self.ready.desk.store.clone(), self.ready.desk.torrent.info_hash);
         let mut resume = Resume {
             info_hash,
             have: self.setup.engine.have().clone(),

@@ -15,10 +15,9 @@ use bt_engine::Target;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::host::NetHost;
-use super::panics;
-use super::pool::BufferPool;
 use super::torrent::Note;
-use crate::Profile;
+use crate::store::pool::BufferPool;
+use crate::{Profile, panics};
 
 /// How long to wait when a source that speaks up by itself fails.
 const SOURCE_PAUSE: Duration = Duration::from_secs(60);

@@ -125,6 +125,12 @@ impl LayeredStorage {
         self.backend.clone()
     }
 
+    /// A backend of its own, with layers of its own.
+    pub(super) fn build(&self) -> Arc<dyn StorageBackend> {
+        let layers = self.layers.iter().map(Chosen::build::<Layer>).collect();
+        Arc::new(Layered { inner: self.inner.build::<Storage>(), layers })
+    }
+
     /// The backend, then its layers.
     pub(super) fn chosen(&self) -> impl Iterator<Item = &Chosen> {
         std::iter::once(&self.inner).chain(&self.layers)

@@ -128,6 +128,11 @@ impl Profile {
         self.storage.backend()
     }
 
+    /// A new storage backend with new layers around it, as that of another process.
+    pub fn new_storage(&self) -> Arc<dyn StorageBackend> {
+        self.storage.build()
+    }
+
     /// The name of the storage backend and those of its layers, the outermost last: `files + slow`.
     pub fn storage_name(&self) -> String {
         let names: Vec<&str> = self.storage.chosen().map(Chosen::name).collect();

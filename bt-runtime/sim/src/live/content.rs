@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bt_api::{
-    Block, BoxFuture, Bytes, Host, PieceHash, PieceIndex, PieceSet, StorageBackend, StorageError,
-    StorageErrorKind, Torrent, TorrentLayout, TorrentStore,
+    Block, BoxFuture, Bytes, Host, PieceIndex, PieceSet, StorageBackend, StorageError, StorageErrorKind,
+    Torrent, TorrentLayout, TorrentStore,
 };
 use bt_engine::metainfo::{Extras, Metainfo, Rules, create};
-use sha1::{Digest, Sha1};
 
+use crate::made::{fill, piece_hashes};
 use crate::scenario::Content;
 
 /// The torrent of `content`, whose bytes are drawn from `seed`; hashing it takes a second a gigabyte.
@@ -18,34 +18,9 @@ use crate::scenario::Content;
 pub(super) fn torrent(name: &str, content: &Content, seed: u64) -> Result<Metainfo, String> {
     let layout = TorrentLayout::single(name, content.size, content.piece)
         .map_err(|error| format!("the content makes no torrent: {error}"))?;
-    let mut piece = vec![0; content.piece as usize];
-    let hashes: Vec<PieceHash> = (0..content.pieces())
-        .map(|number| {
-            let bytes = &mut piece[..content.length_of(number) as usize];
-            fill(seed, u64::from(number) * u64::from(content.piece), bytes);
-            PieceHash(Sha1::digest(bytes).into())
-        })
-        .collect();
+    let hashes = piece_hashes(content, seed);
     let bytes = create(&layout, &hashes, &Extras::default());
     Metainfo::parse(&bytes, Rules::Lenient).map_err(|error| format!("the content makes no torrent: {error}"))
-}
-
-/// Fills `bytes` with the content from `offset` on.
-fn fill(seed: u64, offset: u64, bytes: &mut [u8]) {
-    let (first, skip) = (offset / 8, (offset % 8) as usize);
-    let (head, rest) = bytes.split_at_mut(((8 - skip) % 8).min(bytes.len()));
-    head.copy_from_slice(&word(seed, first)[skip..][..head.len()]);
-    for (number, chunk) in (offset.div_ceil(8)..).zip(rest.chunks_mut(8)) {
-        chunk.copy_from_slice(&word(seed, number)[..chunk.len()]);
-    }
-}
-
-/// Eight bytes of it: the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) over their number.
-fn word(seed: u64, number: u64) -> [u8; 8] {
-    let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)).to_le_bytes()
 }
 
 /// A store that keeps which pieces it has, and makes their bytes when they are read. What is written is compared with

@@ -96,6 +96,7 @@ fn content(mut fields: Fields<'_, '_>) -> Result<Content, TextError> {
     let piece = fields.needed("piece", "the length of a piece, such as \"256 KiB\"")?;
     let piece = read::<Size>(source, piece)?;
     let coded = fields.optional::<bool>("coded")?;
+    let payload = fields.optional::<bool>("payload")?;
     fields.finish()?;
     let (Size(length), Size(piece_length)) = (*size.get_ref(), *piece.get_ref());
     if length == 0 {
@@ -125,7 +126,12 @@ fn content(mut fields: Fields<'_, '_>) -> Result<Content, TextError> {
         let message = "pieces that are combined are equally long: with `coded = true`, `size` must be a multiple of `piece`";
         return Err(source.error(Some(coded.span()), message));
     }
-    Ok(Content { size: length, piece, coded: coded.is_some_and(Spanned::into_inner) })
+    let is_coded = coded.is_some_and(Spanned::into_inner);
+    if let Some(payload) = payload.as_ref().filter(|payload| is_coded && *payload.get_ref()) {
+        let message = "coded content has no bytes to store: with `coded = true`, `payload` must be false";
+        return Err(source.error(Some(payload.span()), message));
+    }
+    Ok(Content { size: length, piece, coded: is_coded, payload: payload.is_some_and(Spanned::into_inner) })
 }
 
 /// The network, and the place of its delay.

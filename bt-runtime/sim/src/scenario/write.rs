@@ -34,6 +34,7 @@ impl Scenario {
                     ("size", config::Size(self.content.size).to_string().into()),
                     ("piece", config::Size(self.content.piece.into()).to_string().into()),
                     ("coded", self.content.coded.into()),
+                    ("payload", self.content.payload.into()),
                 ])
                 .into(),
             ),

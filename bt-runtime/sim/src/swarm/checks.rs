@@ -43,6 +43,8 @@ pub(super) struct Checks {
     /// What is rare to somebody who has nothing, while neither sources nor what was sent changed.
     rare_to_newcomers: Option<Rare>,
     last_completion: Option<Instant>,
+    /// Whether somebody could not go on: then the crowd is smaller than its bound has it.
+    gave_up: bool,
     broken: Option<String>,
 }
 
@@ -59,6 +61,8 @@ struct Known {
     rare: Rare,
     sent: u64,
     received: u64,
+    /// Bytes of pieces that did not match their hash: the engine counts them twice.
+    thrown_away: u64,
 }
 
 /// Content of which nothing was ever sent.
@@ -89,6 +93,7 @@ impl Checks {
             under_way: 0,
             rare_to_newcomers: None,
             last_completion: None,
+            gave_up: false,
             broken: None,
         }
     }
@@ -128,6 +133,7 @@ impl Checks {
             rare: nothing,
             sent: 0,
             received: 0,
+            thrown_away: 0,
         };
         self.nodes.push(known);
         if missing > 0 {
@@ -219,6 +225,16 @@ impl Checks {
         self.breach(|| format!("at peer {node}, `{policy}` answered what cannot be: {message}"));
     }
 
+    /// A piece of `node` did not match its hash.
+    pub(super) fn threw_away(&mut self, node: u32, piece: PieceIndex) {
+        self.nodes[node as usize].thrown_away += self.length(piece);
+    }
+
+    /// A plug-in that waits made a mistake.
+    pub(super) fn plugin(&mut self, message: String) {
+        self.breach(|| message);
+    }
+
     pub(super) fn failed(&mut self, node: u32, message: &str) {
         self.breach(|| format!("peer {node} stopped by itself: {message}"));
     }
@@ -227,13 +243,13 @@ impl Checks {
     pub(super) fn ended(&mut self, now: Instant, node: u32, engine: &mut Engine) {
         let status = engine.status(now);
         let known = &mut self.nodes[node as usize];
-        let (sent, received) = (known.sent, known.received);
+        let (sent, received, twice) = (known.sent, known.received, known.thrown_away);
         let time = (now - known.arrived).as_secs_f64();
         let over = |bytes: u64, rate: f64| bytes as f64 > rate * time * (1.0 + ROUNDING);
         if status.uploaded != sent {
             self.breach(|| format!("peer {node} counts {} bytes sent, the network {sent}", status.uploaded));
-        } else if status.downloaded + status.wasted != received {
-            let counts = status.downloaded + status.wasted;
+        } else if status.downloaded + status.wasted != received + twice {
+            let counts = status.downloaded + status.wasted - twice;
             self.breach(|| format!("peer {node} counts {counts} bytes received, the network {received}"));
         } else if over(sent, known.up) || over(received, known.down) {
             self.breach(|| format!("peer {node} sent {sent} and received {received} bytes in {time} s, more than its links carry"));
@@ -243,6 +259,11 @@ impl Checks {
     pub(super) fn left(&mut self, node: u32) {
         self.nodes[node as usize].gone = true;
         self.rare_to_newcomers = None;
+    }
+
+    /// Somebody cannot go on.
+    pub(super) fn gave_up(&mut self) {
+        self.gave_up = true;
     }
 
     /// Looks whether a link carries more than it can.
@@ -279,7 +300,7 @@ impl Swarm<'_> {
             });
         }
         // Whoever comes late or is not done when time is up would only have been done later.
-        let all_done = ended == Ended::Done && self.comings.all_done();
+        let all_done = ended == Ended::Done && self.comings.all_done() && !self.checks.gave_up;
         if let (true, Some(bound), Some(last)) =
             (all_done, self.scenario.lower_bound(), self.checks.last_completion)
             && last.as_secs_f64() < bound * (1.0 - ROUNDING)

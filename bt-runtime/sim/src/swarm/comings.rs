@@ -18,6 +18,9 @@ use crate::scenario::{Arrivals, Granularity, Group, Have, Leaves, Scenario, Wait
 /// The tracker's URL; there is one, and nobody else answers.
 const TRACKER: &str = "http://tracker/announce";
 
+/// The torrent that all of them want.
+pub(super) const INFO_HASH: InfoHash = InfoHash([1; 20]);
+
 /// Why a peer leaves, as the agenda has it.
 const LEAVES: u64 = 0;
 const ABANDONS: u64 = 1;
@@ -199,7 +202,7 @@ impl Swarm<'_> {
         let fast = settings.upload.choked_request == ChokedRequest::Reject;
         let engine = Engine::new(EngineSetup {
             settings,
-            info_hash: InfoHash([1; 20]),
+            info_hash: INFO_HASH,
             peer_id: id,
             port: PORT,
             total_length: scenario.content.size,
@@ -215,30 +218,43 @@ impl Swarm<'_> {
             log: true,
         });
         let links = [self.sharing.add_link(group.up), self.sharing.add_link(down)];
-        let mut departs = stream("departure");
-        let mut node = Node::new(place, engine, id, fast, links, stream("tracker"));
+        let node = Node::new(place, engine, id, fast, links, stream("tracker"));
         self.checks.arrived(self.now, group, down, &node);
         let complete = node.complete;
         if let Some(coded) = &mut self.coded {
             coded.arrived(complete);
         }
-        if let Some(engine) = &mut node.engine {
-            engine.start(self.now);
-        }
         self.nodes.push(node);
         self.observe(number, &joined);
         if complete {
             self.comings.finished += 1;
-            if let Leaves::Later(time) = group.leaves {
-                let at = self.now + wait(time, &mut departs);
-                self.agenda.put(at, Class::Departure, number, LEAVES);
-            }
         } else {
             self.comings.unfinished += 1;
-            if let Some(time) = group.abandons {
-                let at = self.now + wait(time, &mut departs);
-                self.agenda.put(at, Class::Departure, number, ABANDONS);
-            }
+        }
+        if self.plugins.is_none() {
+            return self.take_part(number);
+        }
+        // It takes part once its store is open.
+        self.nodes[number as usize].present = false;
+        self.open_store(number);
+    }
+
+    /// `node` takes part from now on.
+    pub(super) fn take_part(&mut self, number: u32) {
+        let node = &mut self.nodes[number as usize];
+        node.present = true;
+        if let Some(engine) = &mut node.engine {
+            engine.start(self.now);
+        }
+        let group = &self.scenario.groups[node.group];
+        let departure = match group.leaves {
+            Leaves::Later(time) if node.complete => Some((time, LEAVES)),
+            _ if node.complete => None,
+            _ => group.abandons.map(|time| (time, ABANDONS)),
+        };
+        if let Some((time, why)) = departure {
+            let mut draws = rng::stream(self.seed, u64::from(number), "departure");
+            self.agenda.put(self.now + wait(time, &mut draws), Class::Departure, number, why);
         }
         self.carry_out(number);
     }
@@ -264,18 +280,31 @@ impl Swarm<'_> {
 
     /// `node` leaves, unless it was to give up and is done meanwhile.
     pub(super) fn depart(&mut self, node: u32, why: u64) {
-        let leaver = &mut self.nodes[node as usize];
+        let leaver = &self.nodes[node as usize];
         if !leaver.present || (why == ABANDONS && leaver.complete) {
             return;
         }
+        self.is_gone(node);
+        self.feed(node, Input::Stop);
+        self.observe(node, &Event::Left {});
+    }
+
+    /// `node` cannot go on, and its engine has stopped by itself or never began.
+    pub(super) fn give_up(&mut self, node: u32) {
+        self.is_gone(node);
+        self.checks.gave_up();
+        self.observe(node, &Event::Left {});
+    }
+
+    /// `node` takes part no longer.
+    fn is_gone(&mut self, node: u32) {
+        let leaver = &mut self.nodes[node as usize];
         leaver.present = false;
         if !leaver.complete {
             self.comings.unfinished -= 1;
             self.comings.finished += 1;
         }
         self.checks.left(node);
-        self.feed(node, Input::Stop);
-        self.observe(node, &Event::Left {});
     }
 
     /// The engine of `node` has told the tracker, and is done.
@@ -287,5 +316,8 @@ impl Swarm<'_> {
         self.checks.ended(self.now, node, &mut engine);
         self.sharing.remove_link(up);
         self.sharing.remove_link(down);
+        if let Some(plugins) = &mut self.plugins {
+            plugins.stores.leave(node);
+        }
     }
 }

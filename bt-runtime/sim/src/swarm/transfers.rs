@@ -146,6 +146,10 @@ impl Swarm<'_> {
         }
         self.checks.received(to, block.length);
         self.next_tag += 1;
-        self.feed(to, Input::Block { peer, block, tag: Tag(self.next_tag) });
+        let tag = self.next_tag;
+        if self.plugins.is_some() {
+            self.land(to, peer, block, tag);
+        }
+        self.feed(to, Input::Block { peer, block, tag: Tag(tag) });
     }
 }

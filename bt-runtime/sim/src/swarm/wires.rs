@@ -1,6 +1,6 @@
 //! What goes over the network besides blocks: messages, the beginnings and ends of connections, announces.
 
-use bt_api::{Announce, AnnounceReply, BlockRef, PeerKey, PieceIndex};
+use bt_api::{Announce, AnnounceReply, BlockRef, Instant, PeerKey, PieceIndex};
 use bt_engine::wire::Message;
 use bt_engine::{CloseReason, Input};
 
@@ -27,6 +27,8 @@ pub(super) enum Mail {
     Closed { to: u32, peer: PeerKey },
     /// An announce arrives at the tracker.
     Announce { from: u32, tag: u64, announce: Box<Announce> },
+    /// Plug-ins that sleep are to wake.
+    Sleepers,
     /// The tracker's reply.
     Reply { to: u32, tag: u64, reply: Box<AnnounceReply> },
 }
@@ -34,6 +36,11 @@ pub(super) enum Mail {
 impl Swarm<'_> {
     /// Has `mail` of `from` arrive after `delays` times the delay.
     pub(super) fn post(&mut self, from: u32, delays: u32, mail: Mail) {
+        self.post_at(self.now + self.scenario.network.delay * delays, from, mail);
+    }
+
+    /// Has `mail` of `from` arrive at this time.
+    pub(super) fn post_at(&mut self, at: Instant, from: u32, mail: Mail) {
         let place = match self.free_mail.pop() {
             Some(place) => {
                 self.mail[place as usize] = mail;
@@ -44,7 +51,6 @@ impl Swarm<'_> {
                 self.mail.len() as u32 - 1
             }
         };
-        let at = self.now + self.scenario.network.delay * delays;
         self.agenda.put(at, Class::Mail, from, u64::from(place));
     }
 
@@ -73,12 +79,19 @@ impl Swarm<'_> {
                 let reply = tracker.announce(from, &announce, &mut nodes[from as usize].named);
                 self.post(from, 1, Mail::Reply { to: from, tag, reply: Box::new(reply) });
             }
+            // They run after everything that happens.
+            Mail::Sleepers => _ = self.plugins.as_mut().map(|plugins| plugins.woken()),
             Mail::Reply { to, tag, reply } => self.feed(to, Input::Announced { tag, result: Ok(reply) }),
         }
     }
 
     /// Sends a message, or what stands for it if the content is coded.
     pub(super) fn send(&mut self, node: u32, peer: PeerKey, message: Message) {
+        if let Some(plugins) = &mut self.plugins
+            && plugins.stores.holds(node, peer, &message)
+        {
+            return;
+        }
         if self.coded.is_none() {
             return self.pass_on(node, peer, message);
         }
@@ -173,6 +186,7 @@ impl Swarm<'_> {
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
         connection.open = false;
         let (other, there) = (connection.other, connection.there);
+        self.forget_payload(node, peer);
         self.abort(node, peer);
         if let Some(there) = there {
             self.post(node, 1, Mail::Closed { to: other, peer: there });
@@ -183,6 +197,7 @@ impl Swarm<'_> {
     fn cut(&mut self, node: u32, peer: PeerKey, reason: CloseReason) {
         let Some(connection) = self.nodes[node as usize].open(peer) else { return };
         connection.open = false;
+        self.forget_payload(node, peer);
         self.abort(node, peer);
         self.feed(node, Input::Closed { peer, reason });
     }
@@ -190,5 +205,12 @@ impl Swarm<'_> {
     /// `node` announces itself.
     pub(super) fn ask_tracker(&mut self, node: u32, tag: u64, announce: Box<Announce>) {
         self.post(node, 1, Mail::Announce { from: node, tag, announce });
+    }
+
+    /// A connection is closed: what was read for it, and what is on its way to this end, is lost.
+    fn forget_payload(&mut self, node: u32, peer: PeerKey) {
+        if let Some(plugins) = &mut self.plugins {
+            plugins.stores.forget(node, peer);
+        }
     }
 }

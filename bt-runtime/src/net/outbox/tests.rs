@@ -7,8 +7,8 @@ use bt_api::PieceIndex;
 use bt_engine::wire::piece_header;
 use futures::FutureExt;
 
-use super::super::pool::{BufferPool, LONGEST};
 use super::*;
+use crate::store::pool::{BufferPool, LONGEST};
 
 /// A socket whose other end never reads.
 struct Stuck;

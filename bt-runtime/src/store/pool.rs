@@ -18,7 +18,7 @@ const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
 
 /// The longest buffer that is kept for use again: long enough that a call to the kernel costs little beside
 /// the bytes that it moves, short enough for a processor's cache.
-pub(crate) const LONGEST: usize = SIZES[SIZES.len() - 1];
+pub const LONGEST: usize = SIZES[SIZES.len() - 1];
 
 /// With less memory than this a single fast peer could not be served.
 const LEAST_LIMIT: usize = 2 << 20;
@@ -28,7 +28,7 @@ const RESERVE_DIVISOR: usize = 8;
 
 /// A bounded pool of buffers.
 #[derive(Clone)]
-pub(crate) struct BufferPool(Arc<Inner>);
+pub struct BufferPool(Arc<Inner>);
 
 struct Inner {
     /// Itself, for the buffers that it grants while it takes memory back.
@@ -61,7 +61,7 @@ struct Waiter {
 }
 
 /// One connection's claim on a buffer beyond the limit: at most one is out at a time.
-pub(crate) struct Spare {
+pub struct Spare {
     pool: BufferPool,
     state: Mutex<SpareState>,
 }
@@ -73,7 +73,7 @@ enum SpareState {
 
 impl BufferPool {
     /// A pool that lends at most `limit` bytes, spare buffers aside.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self(Arc::new_cyclic(|this| Inner {
             this: this.clone(),
             limit: limit.max(LEAST_LIMIT),
@@ -82,35 +82,35 @@ impl BufferPool {
     }
 
     /// The most that is lent at a time, in bytes.
-    pub(crate) fn limit(&self) -> usize {
+    pub fn limit(&self) -> usize {
         self.0.limit
     }
 
     /// The most that was lent at a time so far, in bytes.
-    pub(crate) fn peak(&self) -> usize {
+    pub fn peak(&self) -> usize {
         self.0.lock().peak
     }
 
     /// Whether somebody waits for memory.
-    pub(crate) fn is_short(&self) -> bool {
+    pub fn is_short(&self) -> bool {
         let state = self.0.lock();
         !state.readers.is_empty() || !state.stores.is_empty()
     }
 
     /// Calls `listener` whenever somebody has to wait for memory, until it answers false.
-    pub(crate) fn when_short(&self, listener: impl Fn() -> bool + Send + 'static) {
+    pub fn when_short(&self, listener: impl Fn() -> bool + Send + 'static) {
         self.0.lock().listeners.push(Box::new(listener));
     }
 
     /// A claim on one buffer beyond the limit.
-    pub(crate) fn spare(&self) -> Arc<Spare> {
+    pub fn spare(&self) -> Arc<Spare> {
         Arc::new(Spare { pool: self.clone(), state: Mutex::new(SpareState::Here) })
     }
 
     /// A buffer of `length` bytes or more for a reader, from the pool or, when it is empty, the spare one.
     ///
     /// `needed`, at most `length`, is what the reader cannot do without: the spare one is that long.
-    pub(crate) async fn get(&self, length: usize, needed: usize, spare: &Arc<Spare>) -> Buffer {
+    pub async fn get(&self, length: usize, needed: usize, spare: &Arc<Spare>) -> Buffer {
         let limit = self.0.limit - self.0.limit / RESERVE_DIVISOR;
         loop {
             let granted = match self.ask(length, limit, |state| &mut state.readers) {
@@ -129,7 +129,7 @@ impl BufferPool {
     }
 
     /// A buffer of `length` bytes for a store.
-    pub(crate) async fn get_for_store(&self, length: usize) -> Buffer {
+    pub async fn get_for_store(&self, length: usize) -> Buffer {
         loop {
             let mut buffer = match self.ask(length, self.0.limit, |state| &mut state.stores) {
                 Ok(buffer) => buffer,

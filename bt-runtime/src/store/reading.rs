@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use async_std::task;
-use bt_api::{Block, PieceIndex, StorageError, StorageErrorKind, TorrentStore};
+use bt_api::{Block, Host, PieceIndex, StorageError, StorageErrorKind};
+
+use super::Desk;
 
 /// How often something is tried, and how long the first pause is; each is twice the one before. What fails for
 /// longer will not work in a moment.
@@ -15,13 +16,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// What the store says, or that its answer has another length.
-pub(crate) async fn read(
-    store: &dyn TorrentStore,
-    piece: PieceIndex,
-    offset: u32,
-    length: u32,
-) -> Result<Block, StorageError> {
-    let block = patiently(|| store.read(piece, offset, length)).await?;
+pub async fn read(desk: &Desk, piece: PieceIndex, offset: u32, length: u32) -> Result<Block, StorageError> {
+    let block = patiently(&*desk.host, || desk.store.read(piece, offset, length)).await?;
     if block.len() != length as usize {
         let found = block.len();
         let what =
@@ -33,7 +29,10 @@ pub(crate) async fn read(
 
 /// Makes a call to the store, and makes it again where it may only have failed for once: a peer that waits for
 /// the bytes, or a start, need not end for that.
-pub(crate) async fn patiently<T, F>(mut call: impl FnMut() -> F) -> Result<T, StorageError>
+///
+/// # Errors
+/// What the last call says.
+pub async fn patiently<T, F>(host: &dyn Host, mut call: impl FnMut() -> F) -> Result<T, StorageError>
 where
     F: Future<Output = Result<T, StorageError>>,
 {
@@ -43,7 +42,7 @@ where
             Err(error) if matches!(error.kind(), StorageErrorKind::Temporary | StorageErrorKind::Other) => {}
             answer => return answer,
         }
-        task::sleep(pause).await;
+        host.sleep_until(host.now() + pause).await;
         pause *= 2;
     }
     call().await

@@ -10,22 +10,18 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
-use async_std::task;
-use bt_api::{
-    Block, BlockRef, Instant, PieceHash, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore,
-};
+use bt_api::{Block, BlockRef, Instant, PieceHash, PieceIndex, StorageError, StorageErrorKind};
 use bt_engine::Verdict;
 use futures::FutureExt;
 use sha1::{Digest, Sha1};
 
-use super::host::hash_into;
+use super::hashing::hash_into;
 use super::pool::LONGEST;
-use super::torrent::{Note, StoreWork};
-use super::{panics, reading};
+use super::{Desk, Told, Work, reading};
+use crate::panics;
 
 /// A run of this length is worth a job that hashes it: it still is in the processor's cache.
 const HASH_RUN: u32 = 256 << 10;
@@ -45,8 +41,8 @@ const RELIEVED_AT_ONCE: usize = 4;
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// The pieces of one torrent that are being received.
-pub(crate) struct Assembly {
-    desk: Desk,
+pub struct Assembly {
+    bench: Bench,
     pieces: BTreeMap<PieceIndex, Piece>,
     /// How often a piece was begun; tells answers to an earlier try of a piece apart.
     tries: u64,
@@ -57,10 +53,8 @@ pub(crate) struct Assembly {
 
 /// What every job needs.
 #[derive(Clone)]
-struct Desk {
-    store: Arc<dyn TorrentStore>,
-    torrent: Arc<Torrent>,
-    notes: Sender<Note>,
+struct Bench {
+    desk: Desk,
     /// Holds one item for each write that is under way, and has room for no more.
     writing: (Sender<()>, Receiver<()>),
 }
@@ -117,7 +111,7 @@ struct Run {
 }
 
 /// What a job did.
-pub(crate) struct Done {
+pub struct Done {
     piece: PieceIndex,
     try_number: u64,
     sha: Sha1,
@@ -129,43 +123,43 @@ pub(crate) struct Done {
 }
 
 impl Assembly {
-    /// Pieces of `torrent` go to `store`; jobs answer to `notes`.
-    pub(crate) fn new(store: Arc<dyn TorrentStore>, torrent: Arc<Torrent>, notes: Sender<Note>) -> Self {
-        let desk = Desk { store, torrent, notes, writing: async_channel::bounded(WRITES_AT_ONCE) };
-        Self { desk, pieces: BTreeMap::new(), tries: 0, running: 0, troubled: false }
+    /// Pieces go to the store of `desk`; its jobs say [`Told::Piece`] at their end.
+    pub fn new(desk: Desk) -> Self {
+        let bench = Bench { desk, writing: async_channel::bounded(WRITES_AT_ONCE) };
+        Self { bench, pieces: BTreeMap::new(), tries: 0, running: 0, troubled: false }
     }
 
     /// Whether jobs are under way.
-    pub(crate) fn is_busy(&self) -> bool {
+    pub fn is_busy(&self) -> bool {
         self.running > 0
     }
 
     /// Takes a block that belongs to its piece.
-    pub(crate) fn keep(&mut self, block: BlockRef, bytes: Vec<Block>) {
+    pub fn keep(&mut self, block: BlockRef, bytes: Vec<Block>) {
         self.piece(block.piece).keep(block, Some(bytes));
         self.advance(block.piece);
     }
 
     /// Takes over a block that an earlier run has written.
-    pub(crate) fn restore(&mut self, block: BlockRef) {
+    pub fn restore(&mut self, block: BlockRef) {
         self.piece(block.piece).keep(block, None);
     }
 
     /// Every block of `piece` was kept: compare, write and seal.
-    pub(crate) fn finish(&mut self, index: PieceIndex, digests: bool) {
+    pub fn finish(&mut self, index: PieceIndex, digests: bool) {
         self.piece(index).finish = Some(digests);
         self.advance(index);
     }
 
     /// Writes all that is kept of unfinished pieces, so that a later run can go on with it.
-    pub(crate) fn park(&mut self) {
+    pub fn park(&mut self) {
         let idle = self.pieces.iter_mut().filter(|(_, piece)| !piece.busy && piece.in_memory > 0);
         let jobs: Vec<Job> = idle.map(|(&index, piece)| piece.job(index, piece.length)).collect();
         jobs.into_iter().for_each(|job| self.start(job));
     }
 
     /// The blocks of unfinished pieces that are written.
-    pub(crate) fn written(&self) -> Vec<BlockRef> {
+    pub fn written(&self) -> Vec<BlockRef> {
         let of_piece = |(&piece, state): (&PieceIndex, &Piece)| {
             let written = state.kept.iter().filter(|(_, kept)| kept.bytes.is_none());
             written.map(|(&begin, kept)| BlockRef { piece, begin, length: kept.length }).collect::<Vec<_>>()
@@ -174,7 +168,7 @@ impl Assembly {
     }
 
     fn piece(&mut self, index: PieceIndex) -> &mut Piece {
-        let length = self.desk.torrent.layout.piece_length(index);
+        let length = self.bench.desk.torrent.layout.piece_length(index);
         self.pieces.entry(index).or_insert_with(|| {
             self.tries += 1;
             Piece::new(self.tries, length)
@@ -182,7 +176,7 @@ impl Assembly {
     }
 
     /// Forgets what was kept of `piece`.
-    pub(crate) fn discard(&mut self, index: PieceIndex) {
+    pub fn discard(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.remove(&index) else { return };
         if piece.busy {
             // The next try waits until the job of this one is through.
@@ -193,7 +187,7 @@ impl Assembly {
     }
 
     /// Memory is short: writes blocks of unfinished pieces early, of those first that hold most.
-    pub(crate) fn relieve(&mut self, now: Instant) {
+    pub fn relieve(&mut self, now: Instant) {
         let rested = |piece: &Piece| piece.failed_at.is_none_or(|at| now >= at + RETRY_PAUSE);
         let idle = |piece: &Piece| !piece.busy && piece.in_memory > 0 && rested(piece);
         let mut largest: Vec<_> = self
@@ -211,7 +205,7 @@ impl Assembly {
     }
 
     /// Why early writes fail, told once until one works.
-    pub(crate) fn take_warning(&mut self, done: &Done) -> Option<String> {
+    pub fn take_warning(&mut self, done: &Done) -> Option<String> {
         let Some(error) = &done.failure else {
             self.troubled &= done.written.is_empty();
             return None;
@@ -220,11 +214,7 @@ impl Assembly {
     }
 
     /// Takes the answer of a job; answers what the engine is to be told.
-    pub(crate) fn done(
-        &mut self,
-        now: Instant,
-        done: Done,
-    ) -> Option<(PieceIndex, Result<Verdict, StorageError>)> {
+    pub fn done(&mut self, now: Instant, done: Done) -> Option<(PieceIndex, Result<Verdict, StorageError>)> {
         self.running -= 1;
         let index = done.piece;
         let piece = self.pieces.get_mut(&index)?;
@@ -246,7 +236,7 @@ impl Assembly {
     }
 
     /// A job ended in a panic of the store; its piece is at rest for good.
-    pub(crate) fn panicked(&mut self) {
+    pub fn panicked(&mut self) {
         self.running -= 1;
     }
 
@@ -272,15 +262,14 @@ impl Assembly {
 
     fn start(&mut self, job: Job) {
         self.running += 1;
-        let (desk, notes) = (self.desk.clone(), self.desk.notes.clone());
-        task::spawn(async move {
-            let note = match AssertUnwindSafe(job.run(desk)).catch_unwind().await {
-                Ok(done) => Note::Piece(Box::new(done)),
-                Err(panic) => Note::StorePanicked(StoreWork::Job, panics::message(&*panic)),
-            };
-            // The torrent may be gone.
-            let _ = notes.send(note).await;
-        });
+        let bench = self.bench.clone();
+        let work = async move {
+            Some(match AssertUnwindSafe(job.run(bench)).catch_unwind().await {
+                Ok(done) => Told::Piece(Box::new(done)),
+                Err(panic) => Told::Panicked(Work::Job, panics::message(&*panic)),
+            })
+        };
+        self.bench.desk.tasks.start(work.boxed());
     }
 }
 
@@ -368,10 +357,10 @@ impl Piece {
 }
 
 impl Job {
-    async fn run(mut self, desk: Desk) -> Done {
+    async fn run(mut self, bench: Bench) -> Done {
         let mut written = Vec::new();
         let finish = self.finish.take();
-        let result = self.work(&desk, finish.as_ref(), &mut written).await;
+        let result = self.work(&bench, finish.as_ref(), &mut written).await;
         let (answer, failure) = match result {
             Err(error) if finish.is_none() => (None, Some(error)),
             result => (result.transpose(), None),
@@ -389,47 +378,47 @@ impl Job {
 
     async fn work(
         &mut self,
-        desk: &Desk,
+        bench: &Bench,
         finish: Option<&Finish>,
         written: &mut Vec<(u32, u32)>,
     ) -> Result<Option<Verdict>, StorageError> {
         for (begin, kept) in std::mem::take(&mut self.hash) {
             // Hashed as a whole or not at all: after an error the next job starts at the same place.
             let mut sha = self.sha.clone();
-            desk.hash(&mut sha, self.piece, begin, &kept).await?;
+            bench.hash(&mut sha, self.piece, begin, &kept).await?;
             self.sha = sha;
             self.hashed += kept.length;
         }
         if let Some(finish) = finish {
-            let length = desk.torrent.layout.piece_length(self.piece);
+            let length = bench.desk.torrent.layout.piece_length(self.piece);
             if self.hashed < length {
                 let what = format!("finishing piece {} with {} of {length} bytes", self.piece, self.hashed);
                 return Err(StorageError::new(StorageErrorKind::Missing, what));
             }
             let found = PieceHash(self.sha.clone().finalize().into());
-            if found != desk.torrent.piece_hashes[self.piece.as_usize()] {
-                return Ok(Some(Verdict::Bad(desk.digests(self.piece, &finish.blocks).await?)));
+            if found != bench.desk.torrent.piece_hashes[self.piece.as_usize()] {
+                return Ok(Some(Verdict::Bad(bench.digests(self.piece, &finish.blocks).await?)));
             }
         }
         for run in std::mem::take(&mut self.writes) {
             let (offset, length) = (run.offset, run.length);
-            desk.write(self.piece, run).await?;
+            bench.write(self.piece, run).await?;
             written.push((offset, length));
         }
         let Some(finish) = finish else { return Ok(None) };
-        desk.store.seal(self.piece).await?;
+        bench.desk.store.seal(self.piece).await?;
         let digests =
-            if finish.digests { desk.digests(self.piece, &finish.blocks).await? } else { Vec::new() };
+            if finish.digests { bench.digests(self.piece, &finish.blocks).await? } else { Vec::new() };
         Ok(Some(Verdict::Good(digests)))
     }
 }
 
-impl Desk {
+impl Bench {
     async fn write(&self, piece: PieceIndex, run: Run) -> Result<(), StorageError> {
         let (enter, leave) = &self.writing;
         // It cannot be closed: this holds both ends.
         let _ = enter.send(()).await;
-        let result = self.store.write(piece, run.offset, run.blocks).await;
+        let result = self.desk.store.write(piece, run.offset, run.blocks).await;
         let _ = leave.try_recv();
         result
     }
@@ -449,7 +438,7 @@ impl Desk {
         let mut at = 0;
         while at < kept.length {
             let length = (kept.length - at).min(LONGEST as u32);
-            let block = reading::read(&*self.store, piece, begin + at, length).await?;
+            let block = reading::read(&self.desk, piece, begin + at, length).await?;
             hash_into(sha, &[block]).await;
             at += length;
         }

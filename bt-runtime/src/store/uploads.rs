@@ -8,17 +8,16 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use async_channel::Sender;
-use async_std::task;
-use bt_api::{Block, BlockRef, BoxFuture, PieceIndex, StorageError, StorageErrorKind, Torrent, TorrentStore};
+use bt_api::{Block, BlockRef, BoxFuture, Instant, PieceIndex, StorageError, StorageErrorKind};
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::{Shared, ready};
 
 use super::pool::LONGEST;
-use super::torrent::{Note, StoreWork};
-use super::{panics, reading};
+use super::{Desk, Told, Work, reading};
+use crate::panics;
 
 /// What one read of the store brings: a buffer that the pool keeps.
 const SPAN: u32 = LONGEST as u32;
@@ -27,13 +26,14 @@ const SPAN: u32 = LONGEST as u32;
 const IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// The bytes that the caches of all torrents together may keep.
-pub(crate) struct CacheBudget {
+pub struct CacheBudget {
     limit: usize,
     used: AtomicUsize,
 }
 
 impl CacheBudget {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, used: AtomicUsize::new(0) })
     }
 
@@ -45,11 +45,9 @@ impl CacheBudget {
 type Reading = Shared<BoxFuture<'static, Result<Block, StorageError>>>;
 
 /// The cache of one torrent.
-pub(crate) struct Uploads {
-    store: Arc<dyn TorrentStore>,
-    torrent: Arc<Torrent>,
+pub struct Uploads {
+    desk: Desk,
     budget: Arc<CacheBudget>,
-    notes: Sender<Note>,
     spans: BTreeMap<(PieceIndex, u32), Span>,
     /// Counts uses: the span with the lowest number was used longest ago.
     clock: u64,
@@ -63,21 +61,16 @@ struct Span {
 }
 
 /// The bytes of a block to be sent, which may still be on their way from the store.
-pub(crate) struct Slot(Vec<(Reading, Range<usize>)>);
+pub struct Slot(Vec<(Reading, Range<usize>)>);
 
 impl Uploads {
-    /// Spans of `torrent` come from `store`; its panics are told to `notes`.
-    pub(crate) fn new(
-        store: Arc<dyn TorrentStore>,
-        torrent: Arc<Torrent>,
-        budget: Arc<CacheBudget>,
-        notes: Sender<Note>,
-    ) -> Self {
-        Self { store, torrent, budget, notes, spans: BTreeMap::new(), clock: 0 }
+    /// Spans come from the store of `desk`; of its panics is told.
+    pub fn new(desk: Desk, budget: Arc<CacheBudget>) -> Self {
+        Self { desk, budget, spans: BTreeMap::new(), clock: 0 }
     }
 
     /// The bytes of `block`, which lies within its piece.
-    pub(crate) fn get(&mut self, block: BlockRef) -> Slot {
+    pub fn get(&mut self, block: BlockRef) -> Slot {
         let end = block.begin + block.length;
         let mut parts = Vec::new();
         for number in block.begin / SPAN..end.div_ceil(SPAN) {
@@ -96,8 +89,9 @@ impl Uploads {
     }
 
     /// Memory is short: lets go of what nobody asked for lately.
-    pub(crate) fn relieve(&mut self) {
-        self.evict(|span| span.used_at.elapsed() > IDLE_TIME);
+    pub fn relieve(&mut self) {
+        let now = self.desk.host.now();
+        self.evict(|span| now - span.used_at > IDLE_TIME);
     }
 
     fn shrink(&mut self) {
@@ -123,33 +117,39 @@ impl Uploads {
     fn span(&mut self, piece: PieceIndex, number: u32) -> Option<Reading> {
         // Past 4 GiB is past every piece.
         let start = number.checked_mul(SPAN)?;
-        let length = self.torrent.layout.piece_length(piece).checked_sub(start)?.min(SPAN);
+        let length = self.desk.torrent.layout.piece_length(piece).checked_sub(start)?.min(SPAN);
         if length == 0 {
             return None;
         }
         self.clock += 1;
+        let now = self.desk.host.now();
         // A read that failed is tried again: the disk may be back.
         let failed = |span: &Span| matches!(span.reading.peek(), Some(Err(_)));
         if let Some(span) = self.spans.get_mut(&(piece, number)).filter(|span| !failed(span)) {
-            (span.used, span.used_at) = (self.clock, Instant::now());
+            (span.used, span.used_at) = (self.clock, now);
             return Some(span.reading.clone());
         }
-        let (store, notes) = (self.store.clone(), self.notes.clone());
-        let reading = task::spawn(async move {
-            let read = AssertUnwindSafe(reading::read(&*store, piece, start, length)).catch_unwind().await;
-            match read {
-                Ok(result) => result,
+        let (answer, answered) = oneshot::channel();
+        let desk = self.desk.clone();
+        let work = async move {
+            let read = AssertUnwindSafe(reading::read(&desk, piece, start, length)).catch_unwind().await;
+            let (result, told) = match read {
+                Ok(result) => (result, None),
                 Err(panic) => {
                     let message = format!("reading piece {piece}: {}", panics::message(&*panic));
                     let error = StorageError::new(StorageErrorKind::Other, message.as_str());
-                    // The torrent may be gone.
-                    let _ = notes.send(Note::StorePanicked(StoreWork::Read, message)).await;
-                    Err(error)
+                    (Err(error), Some(Told::Panicked(Work::Read, message)))
                 }
-            }
-        });
-        let reading = reading.boxed().shared();
-        let span = Span { reading: reading.clone(), length, used: self.clock, used_at: Instant::now() };
+            };
+            // Nobody may want it any more.
+            let _ = answer.send(result);
+            told
+        };
+        self.desk.tasks.start(work.boxed());
+        let given_up =
+            move |_| StorageError::new(StorageErrorKind::Other, format!("reading piece {piece}: given up"));
+        let reading = answered.map(move |read| read.map_err(given_up).flatten()).boxed().shared();
+        let span = Span { reading: reading.clone(), length, used: self.clock, used_at: now };
         let replaced = self.spans.insert((piece, number), span);
         if replaced.is_none() {
             self.budget.used.fetch_add(length as usize, Ordering::Relaxed);
@@ -166,14 +166,14 @@ impl Drop for Uploads {
 
 impl Slot {
     /// A slot for a block that is here.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "net"))]
     pub(crate) fn of(block: Block) -> Self {
         let range = 0..block.len();
         Self(vec![(ready(Ok(block)).boxed().shared(), range)])
     }
 
     /// Replaces bytes that are here by a copy, so that the buffers they are parts of are free.
-    pub(crate) fn copy(&mut self) {
+    pub fn copy(&mut self) {
         for (reading, range) in &mut self.0 {
             if let Some(Ok(block)) = reading.clone().now_or_never() {
                 let copy = block[range.clone()].to_vec();
@@ -183,12 +183,12 @@ impl Slot {
     }
 
     /// The bytes, if they are here.
-    pub(crate) fn now(&self) -> Option<Result<Vec<Block>, StorageError>> {
+    pub fn now(&self) -> Option<Result<Vec<Block>, StorageError>> {
         self.read().now_or_never()
     }
 
     /// Waits for the bytes.
-    pub(crate) async fn read(&self) -> Result<Vec<Block>, StorageError> {
+    pub async fn read(&self) -> Result<Vec<Block>, StorageError> {
         let mut blocks = Vec::with_capacity(self.0.len());
         for (reading, range) in &self.0 {
             blocks.push(reading.clone().await?.slice(range.clone()));

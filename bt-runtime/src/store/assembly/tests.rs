@@ -1,10 +1,12 @@
 //! Pieces from blocks in any order, over a store that fails and counts.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use async_std::task::block_on;
-use bt_api::{BoxFuture, Bytes, InfoHash, PieceSet, TorrentLayout, rng};
+use bt_api::testkit::TestHost;
+use bt_api::{BoxFuture, Bytes, InfoHash, PieceSet, Torrent, TorrentLayout, TorrentStore, rng};
+use futures::executor::block_on;
 
+use super::super::Tasks;
 use super::*;
 
 const BLOCK: u32 = 64 << 10;
@@ -68,16 +70,26 @@ impl TorrentStore for Scripted {
     }
 }
 
-struct Bench {
+/// Work that was begun, in order.
+#[derive(Default)]
+struct Begun(Mutex<Vec<BoxFuture<'static, Option<Told>>>>);
+
+impl Tasks for Begun {
+    fn start(&self, work: BoxFuture<'static, Option<Told>>) {
+        self.0.lock().unwrap().push(work);
+    }
+}
+
+struct Trial {
     assembly: Assembly,
     store: Arc<Scripted>,
-    inbox: Receiver<Note>,
+    begun: Arc<Begun>,
     content: Vec<u8>,
     now: Instant,
     warnings: Vec<String>,
 }
 
-impl Bench {
+impl Trial {
     /// An assembly for a torrent whose second piece, the last, is `length` bytes.
     fn new(length: u32) -> Self {
         let content: Vec<u8> = (0..length).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -90,10 +102,15 @@ impl Bench {
             folder: "unused".into(),
             saved: None,
         };
-        let (notes, inbox) = async_channel::unbounded();
-        let store = Arc::new(Scripted::default());
-        let assembly = Assembly::new(store.clone(), Arc::new(torrent), notes);
-        Self { assembly, store, inbox, content, now: Instant::ZERO, warnings: Vec::new() }
+        let (begun, store) = (Arc::<Begun>::default(), Arc::new(Scripted::default()));
+        let desk = Desk {
+            store: store.clone(),
+            torrent: Arc::new(torrent),
+            host: TestHost::auto_advancing(),
+            tasks: begun.clone(),
+        };
+        let assembly = Assembly::new(desk);
+        Self { assembly, store, begun, content, now: Instant::ZERO, warnings: Vec::new() }
     }
 
     fn blocks(&self) -> Vec<u32> {
@@ -114,13 +131,13 @@ impl Bench {
     fn settle(&mut self) -> Option<Result<Verdict, StorageError>> {
         let mut answer = None;
         while self.assembly.is_busy() {
-            match block_on(self.inbox.recv()).unwrap() {
-                Note::Piece(done) => {
+            let work = self.begun.0.lock().unwrap().remove(0);
+            match block_on(work).expect("jobs say what they did") {
+                Told::Piece(done) => {
                     self.warnings.extend(self.assembly.take_warning(&done));
                     answer = self.assembly.done(self.now, *done).map(|(_, result)| result).or(answer)
                 }
-                Note::StorePanicked(_, message) => panic!("{message}"),
-                _ => unreachable!("jobs say nothing else"),
+                Told::Panicked(_, message) => panic!("{message}"),
             }
         }
         answer
@@ -146,18 +163,18 @@ fn a_piece_in_order_is_written_in_long_runs_and_never_read() {
         (BLOCK * 5 + 7, vec![(0, BLOCK * 5 + 7)]),
         (WRITE_RUN * 2 + 9, vec![(0, WRITE_RUN), (WRITE_RUN, WRITE_RUN), (2 * WRITE_RUN, 9)]),
     ] {
-        let mut bench = Bench::new(length);
-        for begin in bench.blocks() {
-            bench.keep(begin, false);
-            bench.settle();
+        let mut trial = Trial::new(length);
+        for begin in trial.blocks() {
+            trial.keep(begin, false);
+            trial.settle();
         }
-        assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
+        assert_eq!(trial.finish(false).unwrap(), Verdict::Good(Vec::new()));
         let expected: Vec<_> = writes.into_iter().map(|(at, length)| (at, length as usize)).collect();
-        bench.script(|script| {
+        trial.script(|script| {
             assert_eq!((&script.writes, script.reads.len(), script.sealed), (&expected, 0, true));
-            assert_eq!(script.bytes, bench.content);
+            assert_eq!(script.bytes, trial.content);
         });
-        assert!(bench.assembly.pieces.is_empty());
+        assert!(trial.assembly.pieces.is_empty());
     }
 }
 
@@ -165,94 +182,94 @@ fn a_piece_in_order_is_written_in_long_runs_and_never_read() {
 fn any_order_with_early_writes_gives_the_piece_and_the_digests_of_its_blocks() {
     let mut rng = rng::stream(1, 0, "order");
     for round in 0..30 {
-        let mut bench = Bench::new(WRITE_RUN + BLOCK * (round % 5) + 1);
-        let mut order = bench.blocks();
+        let mut trial = Trial::new(WRITE_RUN + BLOCK * (round % 5) + 1);
+        let mut order = trial.blocks();
         rng::shuffle(&mut rng, &mut order);
         for (i, begin) in order.into_iter().enumerate() {
-            bench.keep(begin, false);
+            trial.keep(begin, false);
             if i as u32 % 7 == round % 7 {
-                bench.assembly.relieve(Instant::ZERO);
+                trial.assembly.relieve(Instant::ZERO);
                 if round % 2 == 0 {
-                    bench.settle();
+                    trial.settle();
                 }
             }
         }
-        let digests = bench.content.chunks(BLOCK as usize).map(digest).collect();
-        assert_eq!(bench.finish(true).unwrap(), Verdict::Good(digests), "round {round}");
-        bench.script(|script| assert_eq!(script.bytes, bench.content));
+        let digests = trial.content.chunks(BLOCK as usize).map(digest).collect();
+        assert_eq!(trial.finish(true).unwrap(), Verdict::Good(digests), "round {round}");
+        trial.script(|script| assert_eq!(script.bytes, trial.content));
     }
 }
 
 #[test]
 fn what_is_in_order_is_hashed_before_it_is_written_early() {
-    let mut bench = Bench::new(BLOCK * 3);
-    bench.keep(0, false);
-    bench.keep(2 * BLOCK, false);
-    bench.assembly.relieve(Instant::ZERO);
-    bench.settle();
-    assert_eq!(bench.assembly.pieces[&PIECE].in_memory, 0);
-    bench.keep(BLOCK, false);
-    assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
-    bench.script(|script| assert_eq!(script.reads, [2 * BLOCK], "only what came out of order"));
+    let mut trial = Trial::new(BLOCK * 3);
+    trial.keep(0, false);
+    trial.keep(2 * BLOCK, false);
+    trial.assembly.relieve(Instant::ZERO);
+    trial.settle();
+    assert_eq!(trial.assembly.pieces[&PIECE].in_memory, 0);
+    trial.keep(BLOCK, false);
+    assert_eq!(trial.finish(false).unwrap(), Verdict::Good(Vec::new()));
+    trial.script(|script| assert_eq!(script.reads, [2 * BLOCK], "only what came out of order"));
 }
 
 #[test]
 fn bad_data_is_told_by_block_and_the_next_try_starts_afresh() {
-    let mut bench = Bench::new(BLOCK * 4);
-    for begin in bench.blocks() {
-        bench.keep(begin, begin == BLOCK);
+    let mut trial = Trial::new(BLOCK * 4);
+    for begin in trial.blocks() {
+        trial.keep(begin, begin == BLOCK);
     }
-    let Ok(Verdict::Bad(digests)) = bench.finish(false) else { panic!("it is bad") };
-    let good: Vec<_> = bench.content.chunks(BLOCK as usize).map(digest).collect();
+    let Ok(Verdict::Bad(digests)) = trial.finish(false) else { panic!("it is bad") };
+    let good: Vec<_> = trial.content.chunks(BLOCK as usize).map(digest).collect();
     let wrong: Vec<_> = (0..4).filter(|&i| digests[i] != good[i]).collect();
     assert_eq!(wrong, [1]);
-    bench.script(|script| assert!(script.writes.is_empty() && !script.sealed));
-    for begin in bench.blocks() {
-        bench.keep(begin, false);
+    trial.script(|script| assert!(script.writes.is_empty() && !script.sealed));
+    for begin in trial.blocks() {
+        trial.keep(begin, false);
     }
-    assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
+    assert_eq!(trial.finish(false).unwrap(), Verdict::Good(Vec::new()));
 }
 
 #[test]
 fn blocks_outlive_a_full_disk() {
-    let mut bench = Bench::new(WRITE_RUN * 2);
-    bench.script(|script| script.failures = 3);
-    for begin in bench.blocks() {
-        bench.keep(begin, false);
-        bench.settle();
+    let mut trial = Trial::new(WRITE_RUN * 2);
+    trial.script(|script| script.failures = 3);
+    for begin in trial.blocks() {
+        trial.keep(begin, false);
+        trial.settle();
     }
     for _ in 0..2 {
-        assert_eq!(bench.finish(false).unwrap_err().kind(), StorageErrorKind::Full);
+        assert_eq!(trial.finish(false).unwrap_err().kind(), StorageErrorKind::Full);
     }
-    assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
-    bench.script(|script| assert_eq!(script.bytes, bench.content));
+    assert_eq!(trial.finish(false).unwrap(), Verdict::Good(Vec::new()));
+    trial.script(|script| assert_eq!(script.bytes, trial.content));
 }
 
 /// Otherwise a piece that is larger than memory would hold all of it for ever.
 #[test]
 fn early_writes_are_tried_again_after_a_pause_and_told_once() {
-    let mut bench = Bench::new(WRITE_RUN * 4);
-    bench.script(|script| script.failures = 2);
-    let blocks = bench.blocks();
+    let mut trial = Trial::new(WRITE_RUN * 4);
+    trial.script(|script| script.failures = 2);
+    let blocks = trial.blocks();
     let (first, last) = blocks.split_at(blocks.len() - 1);
-    first.iter().for_each(|&begin| bench.keep(begin, false));
-    bench.settle();
+    first.iter().for_each(|&begin| trial.keep(begin, false));
+    trial.settle();
     for (seconds, writes) in [(0, false), (5, false), (9, false), (10, true)] {
-        bench.now = Instant::ZERO + Duration::from_secs(seconds);
-        bench.assembly.relieve(bench.now);
-        bench.settle();
-        let all = bench.assembly.pieces[&PIECE].in_memory == 0;
+        trial.now = Instant::ZERO + Duration::from_secs(seconds);
+        trial.assembly.relieve(trial.now);
+        trial.settle();
+        let all = trial.assembly.pieces[&PIECE].in_memory == 0;
         assert_eq!(all, writes, "after {seconds} s");
     }
-    assert_eq!(bench.warnings.len(), 1);
-    bench.keep(last[0], false);
-    assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
-    bench.script(|script| assert_eq!(script.bytes, bench.content));
+    assert_eq!(trial.warnings.len(), 1);
+    trial.keep(last[0], false);
+    assert_eq!(trial.finish(false).unwrap(), Verdict::Good(Vec::new()));
+    trial.script(|script| assert_eq!(script.bytes, trial.content));
 }
 
 #[test]
 fn what_is_parked_is_gone_on_with() {
-    let mut first = Bench::new(4 * BLOCK);
+    let mut first = Trial::new(4 * BLOCK);
     for begin in [2, 0] {
         first.keep(begin * BLOCK, false);
     }
@@ -263,7 +280,7 @@ fn what_is_parked_is_gone_on_with() {
     assert_eq!(written, [0, 2]);
     let bytes = first.script(|script| std::mem::take(&mut script.bytes));
 
-    let mut second = Bench::new(4 * BLOCK);
+    let mut second = Trial::new(4 * BLOCK);
     second.script(|script| script.bytes = bytes);
     first.assembly.written().into_iter().for_each(|block| second.assembly.restore(block));
     for begin in [3, 1] {
@@ -278,26 +295,26 @@ fn what_is_parked_is_gone_on_with() {
 
 #[test]
 fn a_store_that_answers_too_few_bytes_is_an_error() {
-    let mut bench = Bench::new(BLOCK * 2);
-    bench.keep(BLOCK, false);
-    bench.assembly.relieve(Instant::ZERO);
-    bench.settle();
-    bench.script(|script| script.short = 1);
-    bench.keep(0, false);
-    assert_eq!(bench.finish(false).unwrap_err().kind(), StorageErrorKind::Corrupt);
+    let mut trial = Trial::new(BLOCK * 2);
+    trial.keep(BLOCK, false);
+    trial.assembly.relieve(Instant::ZERO);
+    trial.settle();
+    trial.script(|script| script.short = 1);
+    trial.keep(0, false);
+    assert_eq!(trial.finish(false).unwrap_err().kind(), StorageErrorKind::Corrupt);
 }
 
 #[test]
 fn a_discarded_piece_waits_for_its_job_and_begins_again() {
-    let mut bench = Bench::new(BLOCK * 8);
-    for begin in bench.blocks() {
-        bench.keep(begin, true);
+    let mut trial = Trial::new(BLOCK * 8);
+    for begin in trial.blocks() {
+        trial.keep(begin, true);
     }
-    assert!(bench.assembly.is_busy());
-    bench.assembly.discard(PIECE);
-    for begin in bench.blocks() {
-        bench.keep(begin, false);
+    assert!(trial.assembly.is_busy());
+    trial.assembly.discard(PIECE);
+    for begin in trial.blocks() {
+        trial.keep(begin, false);
     }
-    assert_eq!(bench.finish(false).unwrap(), Verdict::Good(Vec::new()));
-    bench.assembly.discard(PieceIndex(0));
+    assert_eq!(trial.finish(false).unwrap(), Verdict::Good(Vec::new()));
+    trial.assembly.discard(PieceIndex(0));
 }

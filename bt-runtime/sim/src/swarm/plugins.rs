@@ -1,0 +1,241 @@
+//! Plug-ins that wait, as part of a swarm: what engines want of them, and what becomes of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bt_api::{Block, BlockRef, Instant, PeerKey, StorageError, TorrentStore};
+use bt_engine::{Event, Input, Output};
+use bt_runtime::store::Told;
+
+use super::Swarm;
+use super::comings::INFO_HASH;
+use super::executor::{Clock, Executor};
+use super::stores::{Item, Stores};
+use super::wires::Mail;
+use crate::scenario::Scenario;
+
+/// What plug-ins have to tell.
+pub(super) enum News {
+    /// A peer's store is open and holds what the peer comes with; or why not.
+    Opened(Result<Arc<dyn TorrentStore>, StorageError>),
+    /// Work on it is done.
+    Told(Told),
+    /// What was read to be sent, by the number of its reading.
+    Read(PeerKey, u64, Result<Block, StorageError>),
+    /// The store could not do this, and nobody waits for it.
+    Trouble(StorageError),
+    /// The peer cannot go on without its store.
+    GaveUp,
+}
+
+/// News of peers, in order.
+#[derive(Clone, Default)]
+pub(super) struct NewsDesk(Arc<Mutex<VecDeque<(u32, News)>>>);
+
+impl NewsDesk {
+    pub(super) fn put(&self, node: u32, news: News) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back((node, news));
+    }
+
+    fn take(&self) -> Option<(u32, News)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// The plug-ins of a run that wait.
+pub(super) struct Plugins {
+    clock: Arc<Clock>,
+    executor: Executor,
+    news: NewsDesk,
+    /// When the agenda lets sleepers wake.
+    wakes_at: Option<Instant>,
+    pub(super) stores: Stores,
+}
+
+impl Plugins {
+    /// Those of `scenario`, if it has any.
+    pub(super) fn new(scenario: &Scenario, seed: u64) -> Option<Box<Self>> {
+        if !scenario.content.payload {
+            return None;
+        }
+        let (clock, news) = (Arc::<Clock>::default(), NewsDesk::default());
+        Some(Box::new(Self {
+            executor: Executor::new(clock.clone()),
+            stores: Stores::new(scenario, seed, clock.clone(), news.clone()),
+            clock,
+            news,
+            wakes_at: None,
+        }))
+    }
+
+    /// The entry of the agenda that lets sleepers wake is worked off.
+    pub(super) fn woken(&mut self) {
+        self.wakes_at = None;
+    }
+
+    /// The run is over: every store is closed, however long that takes.
+    fn end(&mut self) -> Result<(), String> {
+        self.stores.leave_all();
+        let mut now = self.clock.now();
+        loop {
+            self.executor.run(now)?;
+            while let Some((node, news)) = self.news.take() {
+                match news {
+                    News::Told(Told::Piece(done)) => _ = self.stores.done(node, now, *done),
+                    News::Told(Told::Panicked(_, message)) => return Err(message),
+                    _ => {}
+                }
+            }
+            self.executor.run(now)?;
+            match self.executor.next_at() {
+                Some(next) => now = next,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Swarm<'_> {
+    fn stores(&mut self) -> Option<&mut Stores> {
+        self.plugins.as_mut().map(|plugins| &mut plugins.stores)
+    }
+
+    /// Opens the store of `node`, which takes part from then on.
+    pub(super) fn open_store(&mut self, node: u32) {
+        let scenario = self.scenario;
+        let Some(engine) = &self.nodes[node as usize].engine else { return };
+        let have = engine.have().clone();
+        let profile = &scenario.groups[self.nodes[node as usize].group].profile;
+        if let Some(stores) = self.stores() {
+            stores.open(node, profile, INFO_HASH, have);
+        }
+    }
+
+    /// Carries out what the engine of `node` wants of its store.
+    pub(super) fn use_store(&mut self, node: u32, output: Output) {
+        let Some(stores) = self.stores() else { return };
+        match output {
+            Output::Upload { peer, block } => stores.read(node, peer, block),
+            Output::Keep { tag, block } => stores.take(node, tag.0, block),
+            Output::Drop { tag } => stores.drop_block(node, tag.0),
+            Output::Finish { piece, digests } => {
+                _ = stores.assembly(node).map(|all| all.finish(piece, digests))
+            }
+            Output::Discard { piece } => _ = stores.assembly(node).map(|all| all.discard(piece)),
+            _ => unreachable!("nothing else is of the store"),
+        }
+    }
+
+    /// The engine of `node` stops by itself: because of its store, or else somebody made a mistake.
+    pub(super) fn failed(&mut self, node: u32, message: &str) {
+        match self.plugins.as_mut().filter(|plugins| plugins.stores.is_cause(node, message)) {
+            Some(plugins) => plugins.news.put(node, News::GaveUp),
+            None => self.checks.failed(node, message),
+        }
+    }
+
+    /// Lets plug-ins do what they can do now.
+    pub(super) fn run_plugins(&mut self) {
+        while let Some(plugins) = &mut self.plugins {
+            if let Err(message) = plugins.executor.run(self.now) {
+                return self.checks.plugin(message);
+            }
+            match plugins.news.take() {
+                Some((node, news)) => self.heard(node, news),
+                None => break,
+            }
+        }
+        let Some(plugins) = &mut self.plugins else { return };
+        if let Some(at) = plugins.executor.next_at()
+            && plugins.wakes_at.is_none_or(|earlier| at < earlier)
+        {
+            plugins.wakes_at = Some(at);
+            self.post_at(at, 0, Mail::Sleepers);
+        }
+    }
+
+    fn heard(&mut self, node: u32, news: News) {
+        let Some(stores) = self.stores() else { return };
+        match news {
+            News::Opened(Ok(store)) => {
+                stores.opened(node, store);
+                self.take_part(node);
+            }
+            News::Opened(Err(error)) => {
+                self.trouble(node, error);
+                self.give_up(node);
+                self.stopped(node);
+            }
+            News::Told(Told::Piece(done)) => {
+                let now = self.now;
+                let Some(stores) = self.stores() else { return };
+                if let Some((piece, result)) = stores.done(node, now, *done) {
+                    self.feed(node, Input::Finished { piece, result });
+                }
+                if self.nodes[node as usize].complete
+                    && let Some(stores) = self.stores()
+                {
+                    stores.keep(node);
+                }
+            }
+            News::Told(Told::Panicked(_, message)) => {
+                let name = stores.name(node).to_owned();
+                self.checks.plugin(format!("the storage {name} of peer {node} panicked: {message}"));
+            }
+            News::Read(peer, number, bytes) => {
+                stores.was_read(node, peer, number, bytes);
+                self.send_what_was_read(node, peer);
+            }
+            News::Trouble(error) => self.trouble(node, error),
+            // It may have left meanwhile.
+            News::GaveUp if !self.nodes[node as usize].present => {}
+            News::GaveUp => self.give_up(node),
+        }
+    }
+
+    /// Tells the event log of an error of which no engine knows.
+    fn trouble(&mut self, node: u32, error: StorageError) {
+        let Some(stores) = self.stores() else { return };
+        let error = stores.told_anywhere(node, error);
+        let (kind, message) = (error.kind().to_string(), error.to_string());
+        self.observe(node, &Event::StorageError { piece: None, kind, message });
+    }
+
+    /// Sends blocks whose bytes are here, and what waits between them.
+    fn send_what_was_read(&mut self, node: u32, peer: PeerKey) {
+        while let Some(item) = self.stores().and_then(|stores| stores.next_to_send(node, peer)) {
+            match item {
+                Item::Message(message) => self.pass_on(node, peer, message),
+                Item::Block(block, _, Some(Ok(bytes))) => {
+                    let receiver = self.nodes[node as usize]
+                        .open(peer)
+                        .map(|connection| (connection.other, connection.there));
+                    if let (Some((to, Some(there))), Some(stores)) = (receiver, self.stores()) {
+                        stores.fly(to, there, block, bytes);
+                        self.upload(node, peer, block);
+                    }
+                }
+                Item::Block(block, _, Some(Err(error))) => {
+                    let Some(stores) = self.stores() else { return };
+                    let result = Err(stores.told_anywhere(node, error));
+                    self.feed(node, Input::Uploaded { peer, block, result });
+                }
+                Item::Block(_, _, None) => unreachable!("it is not sent before it is read"),
+            }
+        }
+    }
+
+    /// The bytes of a block arrived; the engine will be told of it by `tag`.
+    pub(super) fn land(&mut self, to: u32, peer: PeerKey, block: BlockRef, tag: u64) {
+        if let Some(stores) = self.stores() {
+            stores.land(to, peer, block, tag);
+        }
+    }
+
+    /// Closes all stores.
+    pub(super) fn end_plugins(&mut self) {
+        if let Some(Err(message)) = self.plugins.as_mut().map(|plugins| plugins.end()) {
+            self.checks.plugin(message);
+        }
+    }
+}
