@@ -246,7 +246,7 @@ impl<'a> Swarm<'a> {
 
     fn happen(&mut self, due: Due) -> Result<(), Broken> {
         match due.class {
-            Class::Arrival => self.arrive(due.node),
+            Class::Arrival => self.arrive(),
             Class::Departure => self.depart(due.node, due.what),
             Class::Mail => self.deliver(due.what as u32),
             Class::Transfer => self.transferred(due.what as u32),

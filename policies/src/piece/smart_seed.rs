@@ -15,8 +15,8 @@
 //! While pieces are missing, everything is as with [`rarest_first`], and who is connected then
 //! stays connected and knows of all pieces.
 //!
-//! Source: `-smartseed` of the simulator OctoSim; Bharambe, Herley and Padmanabhan (INFOCOM 2006). Its other half, that
-//! a peer is not choked while a piece is on its way to it, is a choker's business and not here.
+//! Source: `-smartseed` of the simulator OctoSim; Bharambe, Herley and Padmanabhan (INFOCOM 2006). Its other half,
+//! `-nsu`, that a choke does not interrupt a piece on its way, is a choker's business and not here.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

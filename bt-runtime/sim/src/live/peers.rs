@@ -22,7 +22,7 @@ use super::logs::PeerLog;
 use super::tracker::LiveTracker;
 use super::{LiveError, MAX_PEERS};
 use crate::scenario::{Group, Scenario, Until};
-use crate::swarm::comings::{Schedule, held_by};
+use crate::swarm::comings::{Timeline, held_by};
 
 /// Files that a process has open besides the sockets of its peers, with room to spare.
 const OTHER_FILES: u64 = 256;
@@ -41,20 +41,11 @@ impl Coming {
             Until::AllComplete => Instant::ZERO + scenario.run.limit,
             Until::After(time) => Instant::ZERO + time,
         };
+        let mut timeline = Timeline::new(scenario, seed);
         let mut all = Vec::new();
-        for (place, group) in scenario.groups.iter().enumerate() {
-            let (mut schedule, mut before) = (Schedule::new(group, place, seed), Instant::ZERO);
-            while let Some(at) = schedule.next(&group.arrives, before).filter(|at| *at <= end) {
-                all.push(Self { at, group: place });
-                if all.len() > MAX_PEERS {
-                    return all;
-                }
-                schedule.advance();
-                before = at;
-            }
+        while let Some(at) = timeline.next_at().filter(|at| *at <= end && all.len() <= MAX_PEERS) {
+            all.extend(timeline.take(scenario).into_iter().map(|group| Self { at, group }));
         }
-        // Each group's are in order.
-        all.sort_by_key(|coming| (coming.at, coming.group));
         all
     }
 }

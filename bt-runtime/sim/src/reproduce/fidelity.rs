@@ -126,10 +126,9 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
              cost: a block or a piece at a time, and how late messages come. Every pair of peers has the same delay here, \
              so that delays cannot bias whom peers choose, which the paper found too."
                 .to_owned(),
-            "How long the delay is hardly matters, but that there is one does: without any, all that a crowd does when it \
-             comes happens in one instant. Peers ask before a choke can reach them, so a seed begins to serve twice as \
-             many of them at once, and it takes longer until anybody has a whole piece to pass on. With 1 ms that is gone: \
-             for a crowd that comes at once a short delay is a better model than none."
+            "How long the delay is hardly matters. No delay is the limit of short ones: a message takes a nanosecond then, so \
+             that a crowd that comes at once has its talks side by side. What decides most is whom the seed serves first; \
+             a crowd comes in random order, and that order is the same in each model."
                 .to_owned(),
             "With pieces in place of blocks a peer waits for whole pieces of slow peers, and the last ones take long. That \
              counts in a small swarm with little content and very unequal links; use it for large content and many peers."

@@ -13,7 +13,9 @@ pub(super) const SOURCE: &str = "Bharambe, Herley and Padmanabhan, \"Analyzing a
 /// What all set-ups have in common.
 pub(super) const COMMON: &str = "From the scripts: everyone 1500 kbit/s down and 400 kbit/s up, pieces of 256 kB without \
     blocks, 100 peers come per second and leave when they are done, five slots, five peers in a reply of the tracker, no \
-    endgame, no delay, no bytes for control. All run the mainline engine.";
+    endgame, no delay, no bytes for control. From the program: who has fewer than three neighbours (a seed: five) asks for \
+    more at once (here within a second), nobody has more than ten (there one of them is dropped at random, here a \
+    newcomer is refused), and nobody counts as snubbing. All run the mainline engine.";
 
 const SCENARIO: &str = r#"
 [content]
@@ -32,6 +34,8 @@ up = "6000 kbit/s"
 down = "unlimited"
 profile = "mainline"
 choke = { max-uploads = 5 }
+announce = { min-peers = 5, reachable-divisor = 1, check-interval = "1 s" }
+peers = { max-connections = 10 }
 [[peers]]
 name = "leecher"
 count = 1000
@@ -40,7 +44,10 @@ down = "1500 kbit/s"
 profile = "mainline"
 choke = { max-uploads = 5 }
 piece = { random-first-pieces = 1, endgame = false }
-announce = { min-peers = 5 }
+announce = { min-peers = 3, reachable-divisor = 1, check-interval = "1 s" }
+peers = { max-connections = 10 }
+rate = { download-fudge = "5 s" }
+requests = { snub-time = "1 h" }
 arrives = { rate = "100/s" }
 leaves = "on-complete"
 "#;
@@ -97,12 +104,8 @@ pub(super) fn seeds() -> Vec<&'static str> {
     if is_there { vec![PLAIN, SMART] } else { vec![PLAIN] }
 }
 
-/// The settings that give the seed a piece policy; mainline's is there without. With the smart one the scripts let the
-/// seed leave no piece unfinished: nobody loses its slot for another one's turn.
-pub(super) fn with_seed(policy: &str) -> Vec<String> {
-    if policy == PLAIN {
-        return Vec::new();
-    }
-    let piece = format!("peers.seed.piece={{ use = \"{policy}\" }}");
-    vec![piece, "peers.seed.choke.optimistic-rounds=1000000".to_owned()]
+/// The settings that give the seed a piece policy; mainline's is there without. With the smart one the scripts also have
+/// the seed leave no piece unfinished, as every peer here does: a choke waits for the piece before it.
+pub(super) fn with_seed(policy: &str) -> Option<String> {
+    (policy != PLAIN).then(|| format!("peers.seed.piece={{ use = \"{policy}\" }}"))
 }

@@ -94,7 +94,8 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         rows,
         explanation: vec![
             "What the paper's figures show of these is not at hand, so most rows are only noted: they say what this simulator \
-             has. What can be derived is checked: the bound of the seeds' uplinks, and that too few pieces cost time."
+             has. What can be derived is checked: the bound of the seeds' uplinks, and that too few pieces cost time. With ten \
+             neighbours at most, twenty slots serve them all."
                 .to_owned(),
         ],
     })

@@ -27,22 +27,24 @@ const ABANDONS: u64 = 1;
 
 /// Who is still to arrive, and who is not done.
 pub(super) struct Comings {
+    timeline: Timeline,
     /// By group.
-    groups: Vec<Coming>,
+    settings: Vec<Arc<Settings>>,
     /// Those who are here and lack something.
     unfinished: u32,
     /// Those who have everything, or left.
     finished: u32,
 }
 
-/// The peers of a group that come.
-struct Coming {
-    settings: Arc<Settings>,
-    arrivals: Schedule,
+/// Everybody's arrivals, in order.
+pub(crate) struct Timeline {
+    /// By group, with the time of the next.
+    groups: Vec<(Schedule, Option<Instant>)>,
+    draws: Generator,
 }
 
 /// The arrivals of a group.
-pub(crate) struct Schedule {
+struct Schedule {
     draws: Generator,
     /// How many came.
     came: u32,
@@ -52,39 +54,69 @@ pub(crate) struct Schedule {
 
 impl Comings {
     pub(super) fn new(scenario: &Scenario, seed: u64, agenda: &mut Agenda) -> Self {
-        let groups = scenario.groups.iter().enumerate().map(|(place, group)| {
-            let settings = Arc::new(settings_of(scenario, group));
-            let mut coming = Coming { settings, arrivals: Schedule::new(group, place, seed) };
-            if let Some(at) = coming.arrivals.next(&group.arrives, Instant::ZERO) {
-                agenda.put(at, Class::Arrival, place as u32, 0);
-            }
-            coming
-        });
-        Self { groups: groups.collect(), unfinished: 0, finished: 0 }
+        let timeline = Timeline::new(scenario, seed);
+        if let Some(at) = timeline.next_at() {
+            agenda.put(at, Class::Arrival, 0, 0);
+        }
+        let settings = scenario.groups.iter().map(|group| Arc::new(settings_of(scenario, group)));
+        Self { timeline, settings: settings.collect(), unfinished: 0, finished: 0 }
     }
 
     /// Whether everyone came, and nobody lacks anything.
     pub(super) fn all_done(&self) -> bool {
-        self.unfinished == 0 && self.groups.iter().all(|coming| coming.arrivals.is_over())
+        self.unfinished == 0 && self.timeline.groups.iter().all(|(arrivals, _)| arrivals.is_over())
     }
 
     /// How many are still to arrive, of groups whose number is known.
     pub(super) fn awaited(&self) -> u64 {
-        let awaited =
-            |coming: &Coming| coming.arrivals.all.map_or(0, |all| u64::from(all - coming.arrivals.came));
-        self.groups.iter().map(awaited).sum()
+        let awaited = |arrivals: &Schedule| arrivals.all.map_or(0, |all| u64::from(all - arrivals.came));
+        self.timeline.groups.iter().map(|(arrivals, _)| awaited(arrivals)).sum()
     }
 
     /// How many of those who ever come are done, from 0 to 1; 0 where arrivals have no end.
     pub(super) fn part_done(&self) -> f64 {
-        let all: Option<u32> = self.groups.iter().map(|coming| coming.arrivals.all).sum();
+        let all: Option<u32> = self.timeline.groups.iter().map(|(arrivals, _)| arrivals.all).sum();
         all.map_or(0.0, |all| f64::from(self.finished) / f64::from(all.max(1)))
+    }
+}
+
+impl Timeline {
+    pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let groups = scenario.groups.iter().enumerate().map(|(place, group)| {
+            let mut arrivals = Schedule::new(group, place, seed);
+            let first = arrivals.next(&group.arrives, Instant::ZERO);
+            (arrivals, first)
+        });
+        Self { groups: groups.collect(), draws: rng::stream(seed, 0, "order of arrivals") }
+    }
+
+    /// When somebody arrives next, if anybody does.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.groups.iter().filter_map(|(_, next)| *next).min()
+    }
+
+    /// Who arrives next: the groups of all that come in that instant. Those who have everything are first, since there is
+    /// something to come for; the others come in random order. With that of the scenario its first group would be
+    /// first at the seed, and so be served first.
+    pub(crate) fn take(&mut self, scenario: &Scenario) -> Vec<usize> {
+        let at = self.next_at();
+        let mut all = Vec::new();
+        for (place, (arrivals, next)) in self.groups.iter_mut().enumerate() {
+            while let Some(now) = next.filter(|_| *next == at) {
+                arrivals.came += 1;
+                all.push(place);
+                *next = arrivals.next(&scenario.groups[place].arrives, now);
+            }
+        }
+        rng::shuffle(&mut self.draws, &mut all);
+        all.sort_by_key(|place| !scenario.groups[*place].complete);
+        all
     }
 }
 
 impl Schedule {
     /// Of `group`, which is number `place` of the scenario.
-    pub(crate) fn new(group: &Group, place: usize, seed: u64) -> Self {
+    fn new(group: &Group, place: usize, seed: u64) -> Self {
         let all = match &group.arrives {
             Arrivals::Trace(times) => {
                 Some(group.count.map_or(times.len() as u32, |count| count.min(times.len() as u32)))
@@ -99,13 +131,8 @@ impl Schedule {
         self.all == Some(self.came)
     }
 
-    /// The next one came.
-    pub(crate) fn advance(&mut self) {
-        self.came += 1;
-    }
-
     /// When the next one arrives, if one does; the last one did at `before`.
-    pub(crate) fn next(&mut self, arrives: &Arrivals, before: Instant) -> Option<Instant> {
+    fn next(&mut self, arrives: &Arrivals, before: Instant) -> Option<Instant> {
         if self.is_over() {
             return None;
         }
@@ -127,8 +154,11 @@ fn settings_of(scenario: &Scenario, group: &Group) -> Settings {
     if scenario.network.granularity == Granularity::Piece {
         let piece = u64::from(scenario.content.piece);
         let requests = &mut settings.requests;
-        // As many bytes under way as before, and never nothing between one piece and the next.
-        let pieces = |blocks: u32| (u64::from(blocks) * requests.block_size.0).div_ceil(piece).max(2) as u32;
+        // As many bytes under way as before, and never nothing between one piece and the next: where messages take no
+        // time, that needs no piece more than the one that is sent.
+        let least = if scenario.network.delay.is_zero() { 1 } else { 2 };
+        let pieces =
+            |blocks: u32| (u64::from(blocks) * requests.block_size.0).div_ceil(piece).max(least) as u32;
         let backlog = pieces(requests.backlog);
         let (knee, most) = (requests.backlog_knee.map(pieces), requests.max_backlog.map(pieces));
         (requests.backlog, requests.backlog_knee, requests.max_backlog) = (backlog, knee, most);
@@ -165,17 +195,13 @@ pub(crate) fn held_by(scenario: &Scenario, group: &Group, draws: &mut Generator)
 }
 
 impl Swarm<'_> {
-    /// The next of a group arrives, and all that arrive with it.
-    pub(super) fn arrive(&mut self, group: u32) {
-        let (place, arrives) = (group as usize, &self.scenario.groups[group as usize].arrives);
-        loop {
-            self.comings.groups[place].arrivals.advance();
+    /// Those arrive who come at this time.
+    pub(super) fn arrive(&mut self) {
+        for place in self.comings.timeline.take(self.scenario) {
             self.join(place);
-            match self.comings.groups[place].arrivals.next(arrives, self.now) {
-                Some(at) if at <= self.now => {}
-                Some(at) => return self.agenda.put(at, Class::Arrival, group, 0),
-                None => return,
-            }
+        }
+        if let Some(at) = self.comings.timeline.next_at() {
+            self.agenda.put(at, Class::Arrival, 0, 0);
         }
     }
 
@@ -184,7 +210,7 @@ impl Swarm<'_> {
         let group = &scenario.groups[place];
         let stream = |name| rng::stream(self.seed, u64::from(number), name);
         let have = held_by(scenario, group, &mut stream("have"));
-        let settings = self.comings.groups[place].settings.clone();
+        let settings = self.comings.settings[place].clone();
         let mut id = [b'-'; 20];
         id[..4].copy_from_slice(&number.to_be_bytes());
         let (id, address) = (PeerId(id), address_of(number));
@@ -319,5 +345,63 @@ impl Swarm<'_> {
         if let Some(plugins) = &mut self.plugins {
             plugins.stores.leave(node);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bt_policies as _;
+    use bt_storage as _;
+
+    use super::*;
+
+    const SCENARIO: &str = r#"
+[content]
+size = "1 MiB"
+piece = "256 KiB"
+[[peers]]
+name = "first"
+count = 100
+up = "1 MiB/s"
+down = "1 MiB/s"
+profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
+[[peers]]
+name = "second"
+count = 100
+up = "1 MiB/s"
+down = "1 MiB/s"
+profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
+[[peers]]
+name = "late"
+count = 2
+up = "1 MiB/s"
+down = "1 MiB/s"
+profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
+arrives = { trace = ["5 s", "7 s"] }
+[[peers]]
+name = "seed"
+count = 1
+complete = true
+up = "1 MiB/s"
+down = "1 MiB/s"
+profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
+"#;
+
+    #[test]
+    fn a_crowd_comes_in_random_order_behind_the_seeds_whatever_the_order_of_groups() {
+        let scenario = Scenario::from_text("crowd", SCENARIO, &[]).unwrap();
+        let mut timeline = Timeline::new(&scenario, 1);
+        assert_eq!(timeline.next_at(), Some(Instant::ZERO));
+        let crowd = timeline.take(&scenario);
+        assert_eq!((crowd.len(), crowd[0]), (201, 3));
+        let early = crowd[1..101].iter().filter(|place| **place == 0).count();
+        assert!((35..=65).contains(&early), "of either group about as many: {early}");
+        for at in [5, 7] {
+            assert_eq!(timeline.next_at(), Some(Instant::from_secs(at)));
+            assert_eq!(timeline.take(&scenario), [2]);
+        }
+        assert_eq!(timeline.next_at(), None);
+        assert_eq!(Timeline::new(&scenario, 1).take(&scenario), crowd, "the seed of the run decides");
+        assert_ne!(Timeline::new(&scenario, 2).take(&scenario), crowd);
     }
 }

@@ -1,11 +1,16 @@
 //! What goes over the network besides blocks: messages, the beginnings and ends of connections, announces.
 
+use std::time::Duration;
+
 use bt_api::{Announce, AnnounceReply, BlockRef, Instant, PeerKey, PieceIndex};
 use bt_engine::wire::Message;
 use bt_engine::{CloseReason, Input};
 
 use super::agenda::Class;
 use super::{Swarm, address_of, node_at};
+
+/// The least that a message takes.
+const SHORTEST: Duration = Duration::from_nanos(1);
 
 /// Something on its way. `peer` is the receiver's key of the connection.
 pub(super) enum Mail {
@@ -34,9 +39,11 @@ pub(super) enum Mail {
 }
 
 impl Swarm<'_> {
-    /// Has `mail` of `from` arrive after `delays` times the delay.
+    /// Has `mail` of `from` arrive after `delays` times the delay. Without one it takes the least there is: so no delay is
+    /// the limit of short ones. If all of a talk were in one instant, a crowd would have its talks one after another, not
+    /// all at once, and everybody would have asked the seed before the next one's interest makes it choke him.
     pub(super) fn post(&mut self, from: u32, delays: u32, mail: Mail) {
-        self.post_at(self.now + self.scenario.network.delay * delays, from, mail);
+        self.post_at(self.now + self.scenario.network.delay.max(SHORTEST) * delays, from, mail);
     }
 
     /// Has `mail` of `from` arrive at this time.
