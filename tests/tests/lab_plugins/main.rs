@@ -74,7 +74,7 @@ fn last(seen: &Seen) -> f64 {
 }
 
 fn hash(scenario: &Scenario) -> String {
-    let experiment = Experiment { scenario, seed: 1, sets: &[], events: Events::Hashed };
+    let experiment = Experiment { scenario, seed: 1, sets: &[], base: None, events: Events::Hashed };
     let done = experiment.run(&mut |_, _| true).unwrap_or_else(|error| panic!("{error}"));
     done.manifest.events_sha256.expect("it was wanted")
 }
