@@ -5,7 +5,7 @@
 //! written in one go. When memory is short the blocks of unfinished pieces are written early, hashed first
 //! where they are in order. Only what was written before its turn to be hashed is ever read back.
 //!
-//! At most one [`Job`] of a piece runs at a time, so nothing reads, hashes or seals a span of it while a
+//! At most one job of a piece runs at a time, so nothing reads, hashes or seals a span of it while a
 //! write to it runs.
 
 use std::collections::BTreeMap;
