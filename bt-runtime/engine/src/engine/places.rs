@@ -167,9 +167,8 @@ mod tests {
                     Step::TakeOver => {
                         let [one, other] = &mut sets;
                         one.take_over(other);
-                        for at in 0..count {
-                            flags[0][at] |= std::mem::take(&mut flags[1][at]);
-                        }
+                        let [one, other] = &mut flags;
+                        one.iter_mut().zip(other).for_each(|(one, other)| *one |= std::mem::take(other));
                     }
                     _ => {}
                 }
