@@ -107,11 +107,10 @@ fn unfinished(profile: &str, found: Runs) -> String {
 fn in_runs(found: &Comparison, metric: &Compared, row: &Row) -> (String, bool) {
     let runs = |profile: &str| found.runs.get(profile).map_or(0, |runs| runs.runs);
     let base = metric.rows.first().map_or(0, |base| base.n);
-    if found.paired {
-        let (n, all) = (row.difference.map_or(0, |delta| delta.n), runs(&row.profile));
-        return (if n == all { n.to_string() } else { format!("{n} of {all}") }, n == all);
-    }
-    let (n, all) = (base + row.n, runs(&metric.baseline) + runs(&row.profile));
+    let (n, all) = match found.paired {
+        true => (row.difference.map_or(0, |delta| delta.n), runs(&row.profile)),
+        false => (base + row.n, runs(&metric.baseline) + runs(&row.profile)),
+    };
     (if n == all { n.to_string() } else { format!("{n} of {all}") }, n == all)
 }
 

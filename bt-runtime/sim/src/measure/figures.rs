@@ -50,6 +50,13 @@ pub struct Summary {
     pub warm_up: Option<Cut>,
 }
 
+impl Summary {
+    /// From when on what happened counts, in seconds: the end of the warm-up, if there is one.
+    pub fn from_s(&self) -> f64 {
+        self.warm_up.as_ref().map_or(0.0, |cut| cut.until_s)
+    }
+}
+
 /// How many peers there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -109,6 +116,11 @@ impl PeerRow {
     /// Whether it had everything on arrival.
     pub fn is_initial_seed(&self) -> bool {
         self.completed_s == Some(self.arrived_s)
+    }
+
+    /// Whether figures of what came after `from_s` are of this peer too: it came then, or had everything on arrival.
+    pub fn counts_from(&self, from_s: f64) -> bool {
+        self.is_initial_seed() || self.arrived_s >= from_s
     }
 }
 

@@ -109,26 +109,21 @@ impl Measured {
     pub(crate) fn cut_at(&mut self, rule: Rule, own_s: f64, until_s: f64) {
         let moments: Vec<f64> = self.course(OVERALL, "leechers").map(|(t, _)| t).collect();
         let after = After { until_s, moments: &moments };
-        let counts = |row: &&PeerRow| row.is_initial_seed() || row.arrived_s >= until_s;
-        let later: Vec<&PeerRow> = self.peers.iter().filter(counts).collect();
+        let later: Vec<&PeerRow> = self.peers.iter().filter(|row| row.counts_from(until_s)).collect();
         let leechers: Vec<&PeerRow> = later.iter().copied().filter(|row| !row.is_initial_seed()).collect();
         let classes: Vec<String> = self.summary.classes.keys().cloned().collect();
         let before = std::mem::take(&mut self.summary.overall);
         let mut overall = self.figures(OVERALL, &leechers, before, &after);
         single(&mut overall, "freerider_gain", freerider_gain(&later));
-        let mut all = Counts::default();
         for class in &classes {
             let rows: Vec<&PeerRow> = later.iter().copied().filter(|row| row.class == *class).collect();
             let before = self.summary.classes.remove(class).unwrap_or_default();
             let figures = self.figures(class, &rows, before, &after);
             let counts = count(self.peers.iter().filter(|row| row.class == *class), until_s);
-            all.finished += counts.finished;
-            all.abandoned += counts.abandoned;
-            all.unfinished += counts.unfinished;
-            all.warm_up += counts.warm_up;
             self.summary.classes.insert(class.clone(), figures);
             self.summary.counts.insert(class.clone(), counts);
         }
+        let all = count(self.peers.iter(), until_s);
         let has = |name: &&str| {
             let mut scopes = self.summary.classes.values().chain([&overall]);
             scopes.any(|figures| figures.contains_key(*name))
@@ -230,7 +225,7 @@ fn count<'a>(rows: impl Iterator<Item = &'a PeerRow>, until_s: f64) -> Counts {
         counts.peers += 1;
         match (row.completed_s, row.left_s) {
             _ if row.is_initial_seed() => counts.initial_seeds += 1,
-            _ if row.arrived_s < until_s => counts.warm_up += 1,
+            _ if !row.counts_from(until_s) => counts.warm_up += 1,
             (Some(_), _) => counts.finished += 1,
             (None, Some(_)) => counts.abandoned += 1,
             (None, None) => counts.unfinished += 1,

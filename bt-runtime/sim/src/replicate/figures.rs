@@ -30,9 +30,8 @@ pub struct Lasted {
 /// How long each took, by class, but for those that came in the warm-up of the run that `summary` is of.
 pub fn lasted(peers: &[PeerRow], summary: &Summary) -> BTreeMap<String, Vec<Lasted>> {
     let mut lasted: BTreeMap<String, Vec<Lasted>> = BTreeMap::new();
-    let from = summary.warm_up.as_ref().map_or(0.0, |cut| cut.until_s);
     // Who had everything from the start did not come without it.
-    for peer in peers.iter().filter(|peer| !peer.is_initial_seed() && peer.arrived_s >= from) {
+    for peer in peers.iter().filter(|peer| !peer.is_initial_seed() && peer.counts_from(summary.from_s())) {
         let until = peer.completed_s.or(peer.left_s).unwrap_or(summary.end_s);
         let one = Lasted { time_s: until - peer.arrived_s, finished: peer.completed_s.is_some() };
         lasted.entry(peer.class.clone()).or_default().push(one);

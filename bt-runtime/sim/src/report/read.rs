@@ -189,8 +189,8 @@ impl Run {
             normalized_upload: row.metrics.get("normalized_upload").copied(),
         };
         // Who came in the warm-up does not count.
-        let from = measured.summary.warm_up.as_ref().map_or(0.0, |cut| cut.until_s);
-        let counts = |row: &PeerRow| row.is_initial_seed() || row.arrived_s >= from;
+        let from = measured.summary.from_s();
+        let counts = |row: &PeerRow| row.counts_from(from);
         Ok(Self {
             manifest,
             summary: measured.summary,

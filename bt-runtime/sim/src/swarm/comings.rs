@@ -355,41 +355,27 @@ mod tests {
 
     use super::*;
 
-    const SCENARIO: &str = r#"
-[content]
-size = "1 MiB"
-piece = "256 KiB"
-[[peers]]
-name = "first"
-count = 100
-up = "1 MiB/s"
-down = "1 MiB/s"
-profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
-[[peers]]
-name = "second"
-count = 100
-up = "1 MiB/s"
-down = "1 MiB/s"
-profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
-[[peers]]
-name = "late"
-count = 2
-up = "1 MiB/s"
-down = "1 MiB/s"
-profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
-arrives = { trace = ["5 s", "7 s"] }
-[[peers]]
-name = "seed"
-count = 1
-complete = true
-up = "1 MiB/s"
-down = "1 MiB/s"
-profile = { choke.use = "random", piece.use = "sequential", storage.use = "memory", tracker.use = "http" }
-"#;
+    /// Groups by name, each with its number and what else is said of it.
+    fn scenario(groups: &[(&str, u32, &str)]) -> Scenario {
+        let mut text = "[content]\nsize = '1 MiB'\npiece = '256 KiB'\n".to_owned();
+        for (name, count, more) in groups {
+            text += &format!(
+                "[[peers]]\nname = '{name}'\ncount = {count}\nup = '1 MiB/s'\ndown = '1 MiB/s'\n{more}\n\
+                 profile = {{ choke.use = 'random', piece.use = 'sequential', storage.use = 'memory', tracker.use = 'http' }}\n"
+            );
+        }
+        Scenario::from_text("crowd", &text, &[]).unwrap()
+    }
 
     #[test]
     fn a_crowd_comes_in_random_order_behind_the_seeds_whatever_the_order_of_groups() {
-        let scenario = Scenario::from_text("crowd", SCENARIO, &[]).unwrap();
+        let late = "arrives = { trace = ['5 s', '7 s'] }";
+        let scenario = scenario(&[
+            ("first", 100, ""),
+            ("second", 100, ""),
+            ("late", 2, late),
+            ("seed", 1, "complete = true"),
+        ]);
         let mut timeline = Timeline::new(&scenario, 1);
         assert_eq!(timeline.next_at(), Some(Instant::ZERO));
         let crowd = timeline.take(&scenario);

@@ -79,17 +79,14 @@ impl Plugins {
         let mut now = self.clock.now();
         loop {
             self.executor.run(now)?;
-            while let Some((node, news)) = self.news.take() {
-                match news {
-                    News::Told(Told::Piece(done)) => _ = self.stores.done(node, now, *done),
-                    News::Told(Told::Panicked(_, message)) => return Err(message),
-                    _ => {}
-                }
-            }
-            self.executor.run(now)?;
-            match self.executor.next_at() {
-                Some(next) => now = next,
-                None => return Ok(()),
+            match self.news.take() {
+                Some((node, News::Told(Told::Piece(done)))) => _ = self.stores.done(node, now, *done),
+                Some((_, News::Told(Told::Panicked(_, message)))) => return Err(message),
+                Some(_) => {}
+                None => match self.executor.next_at() {
+                    Some(next) => now = next,
+                    None => return Ok(()),
+                },
             }
         }
     }
