@@ -52,7 +52,7 @@ pub struct Summary {
 
 impl Summary {
     /// From when on what happened counts, in seconds: the end of the warm-up, if there is one.
-    pub fn from_s(&self) -> f64 {
+    pub fn counted_from(&self) -> f64 {
         self.warm_up.as_ref().map_or(0.0, |cut| cut.until_s)
     }
 }

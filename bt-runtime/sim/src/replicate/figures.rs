@@ -31,7 +31,9 @@ pub struct Lasted {
 pub fn lasted(peers: &[PeerRow], summary: &Summary) -> BTreeMap<String, Vec<Lasted>> {
     let mut lasted: BTreeMap<String, Vec<Lasted>> = BTreeMap::new();
     // Who had everything from the start did not come without it.
-    for peer in peers.iter().filter(|peer| !peer.is_initial_seed() && peer.counts_from(summary.from_s())) {
+    for peer in
+        peers.iter().filter(|peer| !peer.is_initial_seed() && peer.counts_from(summary.counted_from()))
+    {
         let until = peer.completed_s.or(peer.left_s).unwrap_or(summary.end_s);
         let one = Lasted { time_s: until - peer.arrived_s, finished: peer.completed_s.is_some() };
         lasted.entry(peer.class.clone()).or_default().push(one);

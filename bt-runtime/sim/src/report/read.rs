@@ -189,7 +189,7 @@ impl Run {
             normalized_upload: row.metrics.get("normalized_upload").copied(),
         };
         // Who came in the warm-up does not count.
-        let from = measured.summary.from_s();
+        let from = measured.summary.counted_from();
         let counts = |row: &PeerRow| row.counts_from(from);
         Ok(Self {
             manifest,
