@@ -9,69 +9,18 @@
 //! was); *full* (every block is here, its hash is being checked). A block of a started piece is *open* (to be
 //! asked for), *requested* (from one peer, or in endgame from several) or *received*.
 
+mod availability;
+mod view;
+
 use std::collections::BTreeMap;
 
 use rand::Rng;
 
 use crate::block::{BlockRef, PieceIndex, PieceSet};
-use crate::rng;
-use crate::view::{PeerFacts, PeerKey, SwarmView};
+use crate::view::PeerKey;
 
-/// How many connected peers have each piece that we lack, and those pieces by that number.
-///
-/// Each level is a list in random order; a piece moves between levels in O(1), to a random place (PP-1, PP-2, PP-5).
-#[derive(Clone, Debug)]
-struct Availability {
-    /// Peers known to have each piece.
-    counts: Vec<u16>,
-    /// Where each piece that we lack stands in its level's list.
-    places: Vec<u32>,
-    /// The pieces that we lack, by availability.
-    levels: Vec<Vec<PieceIndex>>,
-}
-
-impl Availability {
-    /// Room for so many pieces is kept by a level that is nearly empty.
-    const KEPT: usize = 16;
-
-    fn new(have: &PieceSet, rng: &mut dyn Rng) -> Self {
-        let mut missing: Vec<PieceIndex> = have.missing().collect();
-        rng::shuffle(rng, &mut missing);
-        let mut places = vec![0; have.pieces() as usize];
-        for (place, piece) in missing.iter().enumerate() {
-            places[piece.as_usize()] = place as u32;
-        }
-        Self { counts: vec![0; have.pieces() as usize], places, levels: vec![missing] }
-    }
-
-    fn take_out(&mut self, piece: PieceIndex) {
-        let place = self.places[piece.as_usize()] as usize;
-        let level = &mut self.levels[usize::from(self.counts[piece.as_usize()])];
-        level.swap_remove(place);
-        if let Some(moved) = level.get(place) {
-            self.places[moved.as_usize()] = place as u32;
-        }
-        // There is a level for each number of peers: those that emptied must not keep the memory of all pieces.
-        if level.capacity() > Self::KEPT && level.len() < level.capacity() / 4 {
-            level.shrink_to(level.len() * 2);
-        }
-    }
-
-    /// Puts `piece` at a uniformly random place of its level; the piece displaced goes to the end.
-    fn put_in(&mut self, piece: PieceIndex, rng: &mut dyn Rng) {
-        let at_level = usize::from(self.counts[piece.as_usize()]);
-        if self.levels.len() <= at_level {
-            self.levels.resize_with(at_level + 1, Vec::new);
-        }
-        let level = &mut self.levels[at_level];
-        let last = level.len();
-        level.push(piece);
-        let place = rng::below(rng, last as u32 + 1) as usize;
-        level.swap(place, last);
-        self.places[level[last].as_usize()] = last as u32;
-        self.places[piece.as_usize()] = place as u32;
-    }
-}
+use availability::Availability;
+pub use view::PieceView;
 
 /// Who was asked for a block and has not sent it: nearly always one peer, several in endgame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -493,15 +442,8 @@ impl Pieces {
         }
         self.started.retain(|&started| started != piece);
         self.open.insert(piece);
-        let count = usize::from(self.availability.counts[piece.as_usize()]);
-        let level = &mut self.availability.levels[count];
-        let place = self.availability.places[piece.as_usize()] as usize;
-        level.swap_remove(place);
-        if let Some(moved) = level.get(place) {
-            self.availability.places[moved.as_usize()] = place as u32;
-        }
-        self.availability.places[piece.as_usize()] = level.len() as u32;
-        level.push(piece);
+        self.availability.take_out(piece);
+        self.availability.put_last(piece);
     }
 
     /// `piece` was had, but the store no longer holds it: it is wanted again.
@@ -533,226 +475,5 @@ impl Pieces {
     }
 }
 
-/// The pieces as a piece policy sees them: the whole table, and what one peer offers of it.
-#[derive(Clone, Copy, Debug)]
-pub struct PieceView<'a> {
-    pieces: &'a Pieces,
-    swarm: SwarmView<'a>,
-    only: Option<&'a [PieceIndex]>,
-    withheld: &'a [PieceIndex],
-    endgame: bool,
-}
-
-impl<'a> PieceView<'a> {
-    /// A view of all of `pieces`; `endgame` says whether duplicate requests are allowed now.
-    pub fn new(pieces: &'a Pieces, swarm: SwarmView<'a>, endgame: bool) -> Self {
-        Self { pieces, swarm, only: None, withheld: &[], endgame }
-    }
-
-    /// The same view, offering nothing but `only`: the pieces that were just freed (DL-8, DL-9).
-    pub fn restricted(self, only: &'a [PieceIndex]) -> Self {
-        Self { only: Some(only), ..self }
-    }
-
-    /// The same view, without offering `withheld`: pieces that failed their hash, which another peer is asked for
-    /// alone so that who garbles them is found.
-    pub fn withholding(self, withheld: &'a [PieceIndex]) -> Self {
-        Self { withheld, ..self }
-    }
-
-    /// The table: availability, started pieces, what we have.
-    pub fn pieces(&self) -> &'a Pieces {
-        self.pieces
-    }
-
-    /// The swarm, for policies that weigh other peers or what they hold.
-    pub fn swarm(&self) -> SwarmView<'a> {
-        self.swarm
-    }
-
-    /// The pieces that are offered, when not all are: those just freed.
-    pub fn only(&self) -> Option<&'a [PieceIndex]> {
-        self.only
-    }
-
-    /// Whether the policy has begun its endgame, so that blocks may be asked for twice.
-    pub fn endgame(&self) -> bool {
-        self.endgame
-    }
-
-    /// Whether `piece` may be asked of `peer`: it has the piece, a block of it is open, and it is offered.
-    pub fn offers(&self, peer: &PeerFacts, piece: PieceIndex) -> bool {
-        self.pieces.is_open(piece)
-            && peer.pieces.contains(piece)
-            && self.only.is_none_or(|only| only.contains(&piece))
-            && !self.withheld.contains(&piece)
-    }
-
-    /// The blocks that are not here, that `peer` has, and that it was not asked for: what may be asked of it
-    /// in endgame (DL-13, DL-15). Those of fresh pieces are among them: a piece that failed is wanted again (DL-11).
-    pub fn missing_blocks_of(&self, peer: &'a PeerFacts) -> impl Iterator<Item = BlockRef> + use<'a> {
-        let withheld = self.withheld;
-        self.pieces.missing_blocks_where(
-            move |piece| peer.pieces.contains(piece) && !withheld.contains(&piece),
-            move |block| !block.is_requested_of(peer.key),
-        )
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn table(total: u64, piece: u32, block: u32) -> Pieces {
-        let pieces = total.div_ceil(u64::from(piece)) as u32;
-        Pieces::new(total, piece, block, PieceSet::new(pieces), &mut rng::stream(1, 0, "test"))
-    }
-
-    const A: PeerKey = PeerKey(1);
-    const B: PeerKey = PeerKey(2);
-
-    fn block(piece: u32, begin: u32, length: u32) -> BlockRef {
-        BlockRef { piece: PieceIndex(piece), begin, length }
-    }
-
-    /// Cases 28 to 30 of the original's tests (SW-18 to SW-20).
-    #[test]
-    fn blocks_are_handed_out_lowest_first_and_a_lost_one_again() {
-        let mut pieces = table(3, 3, 2);
-        let open = |pieces: &Pieces| pieces.open_blocks(PieceIndex(0)).collect::<Vec<_>>();
-        assert_eq!(open(&pieces), [block(0, 0, 2), block(0, 2, 1)]);
-        assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 0, 2)));
-        assert_eq!(open(&pieces), [block(0, 2, 1)]);
-        assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 2, 1)));
-        assert_eq!(open(&pieces), []);
-        assert_eq!(pieces.request(PieceIndex(0), A, false), None);
-        assert_eq!(pieces.open_bytes(), 0);
-        assert!(pieces.release(block(0, 0, 2), A));
-        assert_eq!(pieces.open_bytes(), 2);
-        assert_eq!(pieces.request(PieceIndex(0), B, false), Some(block(0, 0, 2)));
-        let mut even = table(4, 4, 2);
-        assert_eq!(even.request(PieceIndex(0), A, false), Some(block(0, 0, 2)));
-        assert_eq!(even.request(PieceIndex(0), A, false), Some(block(0, 2, 2)));
-        assert_eq!(even.request(PieceIndex(0), A, false), None);
-    }
-
-    #[test]
-    fn a_block_asked_of_two_is_taken_from_one_and_cancelled_at_the_other() {
-        let mut pieces = table(4, 4, 2);
-        let first = pieces.request(PieceIndex(0), A, false).unwrap();
-        assert!(pieces.mark_requested(first, B, false));
-        assert!(!pieces.mark_requested(first, B, false));
-        let arrival = pieces.receive(first, B).unwrap();
-        assert_eq!(arrival, Arrival { others: vec![A], piece_is_full: false });
-        assert_eq!(pieces.receive(first, A), None);
-        let second = pieces.request(PieceIndex(0), A, false).unwrap();
-        assert!(pieces.receive(second, A).unwrap().piece_is_full);
-        assert_eq!(pieces.senders(PieceIndex(0)), [Some(B), Some(A)]);
-        pieces.complete(PieceIndex(0));
-        assert_eq!((pieces.left(), pieces.open_bytes()), (0, 0));
-    }
-
-    #[test]
-    fn unasked_and_misshapen_blocks_are_not_taken() {
-        let mut pieces = table(4, 4, 2);
-        pieces.request(PieceIndex(0), A, false).unwrap();
-        for wrong in [block(0, 0, 1), block(0, 1, 2), block(0, 2, 2), block(7, 0, 2), block(0, u32::MAX, 2)] {
-            assert_eq!(pieces.receive(wrong, A), None, "{wrong:?}");
-        }
-        assert_eq!(pieces.receive(block(0, 0, 2), B), None);
-    }
-
-    /// Case 85 (PP-8): a failed piece is last of its level and no longer started.
-    #[test]
-    fn a_failed_piece_goes_to_the_end_of_its_level() {
-        let mut pieces = table(8, 1, 1);
-        let first = pieces.levels()[0][0];
-        let asked = pieces.request(first, A, true).unwrap();
-        pieces.receive(asked, A).unwrap();
-        pieces.restart(first);
-        assert_eq!(pieces.levels()[0].last(), Some(&first));
-        assert!(pieces.started().is_empty() && !pieces.is_started_by_seed(first));
-        assert_eq!(pieces.open_bytes(), 8);
-    }
-
-    #[test]
-    fn blocks_of_an_earlier_run_are_not_asked_for_again() {
-        let mut pieces = table(9, 4, 2);
-        assert!(pieces.restore(block(0, 2, 2)));
-        assert!(!pieces.restore(block(0, 2, 2)), "twice");
-        for wrong in
-            [block(0, 0, 2), block(2, 0, 1), block(3, 0, 2), block(1, 1, 2), block(1, 0, 1), block(1, 4, 2)]
-        {
-            assert!(!pieces.restore(wrong), "{wrong:?}");
-        }
-        assert_eq!(pieces.received_blocks().collect::<Vec<_>>(), [block(0, 2, 2)]);
-        assert_eq!((pieces.started(), pieces.open_bytes(), pieces.left()), (&[PieceIndex(0)][..], 7, 9));
-        assert_eq!(pieces.request(PieceIndex(0), A, false), Some(block(0, 0, 2)));
-        assert!(!pieces.is_open(PieceIndex(0)));
-        assert!(pieces.receive(block(0, 0, 2), A).unwrap().piece_is_full);
-        assert_eq!(pieces.senders(PieceIndex(0)), [Some(A), None]);
-    }
-
-    /// DL-11: after a hash failure in endgame, all blocks of the piece may be asked for again.
-    #[test]
-    fn the_blocks_of_a_failed_piece_are_missing_again() {
-        let mut pieces = table(8, 4, 2);
-        let asked = [0, 0, 1].map(|piece| pieces.request(PieceIndex(piece), A, false).unwrap());
-        asked[..2].iter().for_each(|&block| drop(pieces.receive(block, A).unwrap()));
-        pieces.restart(PieceIndex(0));
-        let missing = [block(1, 0, 2), block(1, 2, 2), block(0, 0, 2), block(0, 2, 2)];
-        assert_eq!(pieces.missing_blocks().collect::<Vec<_>>(), missing);
-        let mut peer =
-            PeerFacts::new(A, "127.0.0.1:1".parse().unwrap(), false, crate::Instant::ZERO, pieces.count());
-        peer.pieces = PieceSet::full(pieces.count());
-        let own = crate::OwnFacts::default();
-        let view = PieceView::new(&pieces, SwarmView::new(&own, &[]), true);
-        assert_eq!(view.missing_blocks_of(&peer).collect::<Vec<_>>(), missing[1..]);
-    }
-
-    proptest! {
-        /// Case 84 (PP-5): levels equal a naive count whatever comes, and byte counts stay true.
-        #[test]
-        fn the_table_agrees_with_a_naive_one(ops in prop::collection::vec((0_u8..8, 0_u32..6, 0_u32..3), 0..300)) {
-            let mut rng = rng::stream(2, 0, "test");
-            let mut pieces = table(23, 4, 2);
-            let mut counts = [0_u32; 6];
-            for (op, piece, peer) in ops {
-                let (piece, peer) = (PieceIndex(piece), PeerKey(peer));
-                match op {
-                    0 => { pieces.gained(piece, &mut rng); counts[piece.as_usize()] += 1; }
-                    1 if counts[piece.as_usize()] > 0 => { pieces.lost(piece, &mut rng); counts[piece.as_usize()] -= 1; }
-                    2 | 3 => { pieces.request(piece, peer, op == 3); }
-                    4 => { let b = pieces.missing_blocks().find(|b| b.piece == piece); if let Some(b) = b { pieces.mark_requested(b, peer, false); } }
-                    5 => { let b = pieces.missing_blocks().find(|&b| pieces.is_requested_of(b, peer)); if let Some(b) = b { pieces.release(b, peer); } }
-                    6 => {
-                        let b = pieces.missing_blocks().find(|&b| pieces.is_requested_of(b, peer));
-                        if let Some(b) = b && pieces.receive(b, peer).unwrap().piece_is_full {
-                            if peer.0 == 0 { pieces.restart(b.piece) } else { pieces.complete(b.piece) }
-                        }
-                    }
-                    7 => pieces.forget(piece, &mut rng),
-                    _ => {}
-                }
-                for (level, list) in pieces.levels().iter().enumerate() {
-                    for (place, piece) in list.iter().enumerate() {
-                        prop_assert_eq!(counts[piece.as_usize()] as usize, level);
-                        prop_assert_eq!(pieces.availability.places[piece.as_usize()] as usize, place);
-                    }
-                }
-                prop_assert_eq!(pieces.levels().iter().map(Vec::len).sum::<usize>() as u32 + pieces.have().count(), 6);
-                let open: u64 = (0..6).map(PieceIndex).filter(|&p| !pieces.have().contains(p)).map(|p| match pieces.progress.get(&p) {
-                    Some(progress) => pieces.open_bytes_of(p, progress),
-                    None => u64::from(pieces.piece_length(p)),
-                }).sum();
-                prop_assert_eq!(pieces.open_bytes(), open);
-                for p in (0..6).map(PieceIndex) {
-                    let some_open = !pieces.have().contains(p) && pieces.progress.get(&p).is_none_or(|g| g.open > 0);
-                    prop_assert_eq!(pieces.is_open(p), some_open);
-                }
-            }
-        }
-    }
-}
+mod tests;
