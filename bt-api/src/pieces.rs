@@ -10,7 +10,7 @@
 //! asked for), *requested* (from one peer, or in endgame from several) or *received*.
 
 mod availability;
-mod view;
+mod piece_view;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::block::{BlockRef, PieceIndex, PieceSet};
 use crate::view::PeerKey;
 
 use availability::Availability;
-pub use view::PieceView;
+pub use piece_view::PieceView;
 
 /// Who was asked for a block and has not sent it: nearly always one peer, several in endgame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
