@@ -1,4 +1,4 @@
-//! Asks trackers and peer sources through the profile's clients, of which each is kept to its time and its panics to itself.
+//! Asks trackers and peer sources through the profile's clients; each is kept to its time, and its panics to itself.
 //!
 //! The network driver asks in this way, and the simulator where a scenario has tracker clients take part. Whatever
 //! waits, waits on the [`Host`].

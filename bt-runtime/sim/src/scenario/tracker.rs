@@ -103,7 +103,8 @@ pub(super) fn tracker(mut fields: Fields<'_, '_>) -> Result<(Tracker, Option<Ran
 fn url(text: &str) -> Result<TrackerUrl, String> {
     let wrong = |what: &str| {
         format!(
-            "`url` must be such as \"http://tracker.lab/announce\" or \"udp://tracker.lab:6969\", or \"none\": {what}, found {text:?}"
+            "`url` must be such as \"http://tracker.lab/announce\" or \"udp://tracker.lab:6969\", or \"none\": {what}, \
+             found {text:?}"
         )
     };
     let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;

@@ -13,8 +13,14 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::super::executor::{Clock, Sleep};
 
-/// The most bytes on their way at a time: whoever sends more waits, or on a line of datagrams loses them.
+/// The most bytes of a stream on their way at a time: whoever sends more waits.
 const WINDOW: usize = 256 << 10;
+
+/// The most datagrams that wait to be received; further ones are lost.
+const MAX_WAITING: usize = 1024;
+
+/// The most datagrams on their way: a crowd of so many may ask a tracker at once.
+const MAX_UNDER_WAY: usize = 1 << 20;
 
 /// What was sent at once.
 pub(super) struct Parcel {
@@ -61,14 +67,14 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends bytes, if there is room for any.
-    pub(super) fn send(&self, from: SocketAddr, bytes: Vec<u8>) -> bool {
+    /// Sends a datagram; without room for it it is lost.
+    pub(super) fn send(&self, from: SocketAddr, bytes: Vec<u8>) {
         let mut state = self.lock();
-        let has_room = state.length < WINDOW && !state.is_over;
-        if has_room {
+        let now = self.clock.now();
+        let waiting = state.parcels.partition_point(|parcel| parcel.arrives <= now);
+        if waiting < MAX_WAITING && state.parcels.len() < MAX_UNDER_WAY {
             self.put(&mut state, from, bytes);
         }
-        has_room
     }
 
     fn put(&self, state: &mut State, from: SocketAddr, bytes: Vec<u8>) {

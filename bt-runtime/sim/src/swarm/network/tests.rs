@@ -162,6 +162,34 @@ fn datagrams_reach_who_is_bound_and_are_lost_elsewhere() {
 }
 
 #[test]
+fn a_crowd_is_heard_at_once_and_who_does_not_listen_loses_what_is_too_much() {
+    let lab = Lab::new();
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let [one, two] = [CLIENT, SERVER].map(|own| lab.network.bind(own, any).unwrap());
+    let (to, clock) = (two.local_address().unwrap(), lab.clock.clone());
+    lab.start(async move {
+        for second in 0..2 {
+            clock.sleep_until(Instant::from_secs(second)).await;
+            for _ in 0..5000 {
+                one.send_to(b"", to).await.unwrap();
+            }
+        }
+        "sent".to_owned()
+    });
+    let clock = lab.clock.clone();
+    lab.start(async move {
+        clock.sleep_until(Instant::from_secs(2)).await;
+        let mut count = 0;
+        while futures::FutureExt::now_or_never(two.receive_from(&mut [])).is_some() {
+            count += 1;
+        }
+        count.to_string()
+    });
+    // Those of the first second were under way together; those of the next found them waiting.
+    assert_eq!(lab.run(), ["1000: sent", "2000: 5000"]);
+}
+
+#[test]
 fn a_socket_is_bound_once_and_only_at_the_peers_own_address() {
     let lab = Lab::new();
     let bind = |text: &str| lab.network.bind(CLIENT, text.parse().unwrap());

@@ -1,5 +1,5 @@
-//! The tracker as somebody on the simulated network. What it is asked there goes to the tracker of the swarm, and what that
-//! answers goes back.
+//! The tracker as somebody on the simulated network. What it is asked there goes to the tracker of the swarm, and what
+//! that answers goes back.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
