@@ -6,6 +6,7 @@
 //! | [`escape`] | text from strangers, made fit for a terminal |
 //! | [`events`] | the event log: one JSON object a line |
 //! | [`store`] | drives the store of a torrent |
+//! | [`trackers`] | asks trackers and peer sources |
 //! | [`panics`] | what a caught panic says |
 //! | [`text`] | texts with `--set`s put in, and messages that name a place in them |
 
@@ -19,6 +20,7 @@ pub mod panics;
 pub mod profile;
 pub mod store;
 pub mod text;
+pub mod trackers;
 
 pub use events::EventLog;
 pub use profile::{Profile, ProfileError};

@@ -9,13 +9,17 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod times;
+mod tracker;
 mod write;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bt_runtime::text::{self, Found};
 use bt_runtime::{Profile, TextError};
+
+pub use tracker::{Announces, TrackerScheme, TrackerUrl};
 
 /// A checked scenario: it can run.
 #[derive(Clone, Debug)]
@@ -85,14 +89,17 @@ impl Scenario {
     /// the scenario itself set in their profiles is gone. To compare profiles, `which` is `|group| !group.complete`.
     ///
     /// # Errors
-    /// Whatever is wrong with the profile.
+    /// Whatever is wrong with the profile, and that its tracker clients do not serve the scenario's URL.
     pub fn with_profile(&self, name: &str, which: impl Fn(&Group) -> bool) -> Result<Self, TextError> {
         let profile = Arc::new(Profile::load(name, &[])?);
         let mut other = self.clone();
         for group in other.groups.iter_mut().filter(|group| which(group)) {
             group.profile = profile.clone();
         }
-        Ok(other)
+        match tracker::lacks_client(&other.tracker, &other.groups) {
+            Some(message) => Err(TextError::new(&message)),
+            None => Ok(other),
+        }
     }
 }
 
@@ -155,6 +162,10 @@ pub enum Granularity {
 pub struct Tracker {
     /// Most peers in one reply.
     pub reply: u32,
+    /// How peers announce themselves.
+    pub announces: Announces,
+    /// When it answers nobody, counted from the start; only of one with a URL.
+    pub down: Vec<Range<Duration>>,
 }
 
 /// `[run]`: when it ends.

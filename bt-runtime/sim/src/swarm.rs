@@ -20,16 +20,20 @@
 //! | `comings` | arrivals and departures |
 //! | `tracker` | the tracker |
 //! | `coded` | content that is network-coded |
-//! | `plugins`, `stores` | stores of peers, where the content has bytes |
-//! | `executor`, `host` | what plug-ins that wait run on, in virtual time |
+//! | `plugins` | plug-ins that wait, where the scenario has them take part |
+//! | `stores` | stores of peers, where the content has bytes |
+//! | `announcing` | tracker clients of peers, where announces go through them |
+//! | `executor`, `host`, `network` | what plug-ins that wait run on, in virtual time |
 //! | `checks` | what must hold in every run |
 
 mod agenda;
+mod announcing;
 mod checks;
 mod coded;
 pub(crate) mod comings;
 mod executor;
 mod host;
+mod network;
 mod node;
 mod plugins;
 mod stores;
@@ -39,7 +43,7 @@ mod transfers;
 mod wires;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bt_api::{Instant, PeerKey, PieceIndex};
@@ -125,8 +129,13 @@ const PORT: u16 = 6881;
 
 /// Where `node` is reached: 10.0.0.0/8 has room for 2^24 of them.
 pub(crate) fn address_of(node: u32) -> SocketAddr {
+    SocketAddr::from((ip_of(node), PORT))
+}
+
+/// The IP address of `node`.
+fn ip_of(node: u32) -> Ipv4Addr {
     let [_, a, b, c] = node.to_be_bytes();
-    SocketAddr::from(([10, a, b, c], PORT))
+    Ipv4Addr::new(10, a, b, c)
 }
 
 /// Who is reached at `address`.
@@ -315,7 +324,7 @@ impl<'a> Swarm<'a> {
             | Output::Keep { .. }
             | Output::Drop { .. }
             | Output::Discard { .. })
-                if self.plugins.is_some() =>
+                if self.stores().is_some() =>
             {
                 self.use_store(node, output);
             }
@@ -332,7 +341,7 @@ impl<'a> Swarm<'a> {
             Output::Connect { peer, address, .. } => self.dial(node, peer, address),
             Output::Accept { peer } => self.accept(node, peer),
             Output::Close { peer, .. } => self.close(node, peer),
-            Output::Announce { tag, announce, .. } => self.ask_tracker(node, tag, announce),
+            Output::Announce { tag, target, announce } => self.ask_tracker(node, tag, target, announce),
             Output::Failed { message } => self.failed(node, &message),
             Output::Stopped => self.stopped(node),
         }

@@ -7,9 +7,10 @@
 //! | `listener` | the one listener of the process |
 //! | `start`, `check`, `foreign`, `resume_file` | what of a torrent is there when it begins |
 //! | `throttle` | the bounds of rates |
-//! | `host`, `trackers` | what plug-ins are lent, and how trackers are asked |
+//! | `host`, `trackers` | what plug-ins are lent, and who listens to sources |
 //!
-//! What drives a store is in [`store`](crate::store), shared with the simulator.
+//! What drives a store is in [`store`](crate::store), how trackers are asked in [`trackers`](crate::trackers), both shared
+//! with the simulator.
 //!
 //! Payload is read from a socket into a buffer of the pool and stays there: slices of that buffer are
 //! hashed, written by the store and dropped. Every queue is bounded, and when the disk is slow the pool
@@ -43,7 +44,7 @@ use async_channel::{Receiver, Sender};
 use async_std::future::timeout;
 use async_std::task::{self, JoinHandle};
 use bt_api::config::{Limit, Rate};
-use bt_api::{Announce, InfoHash, PeerId, StorageBackend, rng};
+use bt_api::{InfoHash, PeerId, StorageBackend, rng};
 use bt_engine::metainfo::Metainfo;
 use bt_engine::settings::{ChokedRequest, LateBitfield, Limiter, PortChoice};
 use bt_engine::wire::Decoder;
@@ -54,6 +55,7 @@ use futures::future::{Either, join_all, select};
 use crate::store::CACHE_DIVISOR;
 use crate::store::pool::BufferPool;
 use crate::store::uploads::CacheBudget;
+use crate::trackers::{Trackers, introduction};
 use crate::{EventLog, Profile, panics};
 
 pub use handle::{Phase, Progress, TorrentHandle};
@@ -66,7 +68,6 @@ use shares::UploadShares;
 use start::{Ready, start};
 use throttle::Throttle;
 use torrent::{NOTES, Note, Running, Setup, Workers};
-use trackers::Trackers;
 
 /// How often the limit on upload is divided anew among torrents.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -467,7 +468,8 @@ impl Task {
         let listening = if metainfo.private {
             Vec::new()
         } else {
-            shared.trackers.listen(&introduction(metainfo.info_hash, peer_id, port), &notes)
+            let (introduction, board) = (introduction(metainfo.info_hash, peer_id, port), board.clone());
+            trackers::listen(&shared.trackers, &introduction, &notes, move |panic| board.warn(panic))
         };
         shared.router.add(metainfo.info_hash, notes.clone());
         board.running();
@@ -503,24 +505,5 @@ impl Task {
             }
         }
         phase
-    }
-}
-
-/// How sources that speak up by themselves are told of a torrent.
-fn introduction(info_hash: InfoHash, peer_id: PeerId, port: u16) -> Announce {
-    Announce {
-        info_hash,
-        peer_id,
-        port,
-        ip: None,
-        key: 0,
-        uploaded: 0,
-        downloaded: 0,
-        left: 0,
-        event: None,
-        peers_wanted: None,
-        compact: true,
-        tracker_id: None,
-        last: None,
     }
 }

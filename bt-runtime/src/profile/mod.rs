@@ -144,6 +144,12 @@ impl Profile {
         self.trackers.iter().map(|(chosen, client)| (chosen.name().to_owned(), client.clone())).collect()
     }
 
+    /// New tracker clients, as those of another process; as [`trackers`](Self::trackers) otherwise.
+    pub fn new_trackers(&self) -> Vec<(String, Arc<dyn TrackerClient>)> {
+        let new = |chosen: &Chosen| (chosen.name().to_owned(), Arc::from(chosen.build::<plugin::Tracker>()));
+        self.trackers.iter().map(|(chosen, _)| new(chosen)).collect()
+    }
+
     /// The plug-ins that it uses: policies, storage, layers, tracker clients.
     pub fn plugins(&self) -> impl Iterator<Item = &Registration> {
         let policies = [&self.choke, &self.piece];

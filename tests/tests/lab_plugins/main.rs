@@ -1,5 +1,7 @@
-//! Plug-ins that wait, in simulated swarms: stores keep real bytes, in virtual time.
+//! Plug-ins that wait, in simulated swarms: stores keep real bytes, tracker clients announce, in virtual time.
 
+mod announcing;
+mod clients;
 mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};

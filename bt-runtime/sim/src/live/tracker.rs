@@ -11,14 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bt_api::PeerAddress;
 use bt_api::rng::{self, Generator};
-use bt_api::{Announce, AnnounceEvent, AnnounceReply, InfoHash, PeerId};
 
 use crate::swarm::node_at;
-use crate::swarm::tracker::Tracker;
-
-/// The longest request that is read: an announce has a few hundred bytes.
-const MAX_REQUEST: usize = 4096;
+use crate::swarm::tracker::{Tracker, http};
 
 /// How long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -93,74 +90,47 @@ fn serve(mut stream: TcpStream, desk: &Mutex<Desk>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let (mut request, mut chunk) = (Vec::new(), [0; 1024]);
-    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+    while http::head_length(&request).is_none() {
         let read = stream.read(&mut chunk)?;
-        if read == 0 || request.len() + read > MAX_REQUEST {
+        if read == 0 || request.len() + read > http::MAX_REQUEST {
             return Ok(());
         }
         request.extend_from_slice(&chunk[..read]);
     }
-    let body =
-        answer(&request, &mut lock(desk)).unwrap_or_else(|| b"d14:failure reason14:not understoode".to_vec());
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    stream.write_all(&[head.as_bytes(), &body].concat())
+    let body = answer(&request, &mut lock(desk)).unwrap_or_else(|why| http::refused(&why));
+    stream.write_all(&http::response("200 OK", &body, false))
 }
 
-/// Answers the announce in `request`; `None` when it is none.
-fn answer(request: &[u8], desk: &mut Desk) -> Option<Vec<u8>> {
-    let line = std::str::from_utf8(request).ok()?.lines().next()?;
-    let (path, query) = line.strip_prefix("GET /")?.split(' ').next()?.split_once('?')?;
-    let number: u32 = path.strip_suffix("/announce")?.parse().ok()?;
-    let field = |name: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
-    };
-    let announce = Announce {
-        info_hash: InfoHash([0; 20]),
-        peer_id: PeerId([0; 20]),
-        port: field("port")?.parse().ok()?,
-        ip: None,
-        key: 0,
-        uploaded: 0,
-        downloaded: 0,
-        left: field("left")?.parse().ok()?,
-        event: match field("event") {
-            Some("started") => Some(AnnounceEvent::Started),
-            Some("completed") => Some(AnnounceEvent::Completed),
-            Some("stopped") => Some(AnnounceEvent::Stopped),
-            _ => None,
-        },
-        peers_wanted: field("numwant").and_then(|wanted| wanted.parse().ok()),
-        compact: true,
-        tracker_id: None,
-        last: None,
-    };
+/// Answers the announce in `request`.
+///
+/// # Errors
+/// What is wrong with it.
+fn answer(request: &[u8], desk: &mut Desk) -> Result<Vec<u8>, String> {
+    let request = http::request(request).map_err(str::to_owned)?;
+    let path = request.path.strip_prefix('/').and_then(|path| path.strip_suffix("/announce"));
+    let number = path.and_then(|number| number.parse::<u32>().ok());
     let Desk { tracker, peers, .. } = desk;
-    let draws = &mut peers.get_mut(number as usize)?.1;
-    let reply = tracker.announce(number, &announce, draws);
-    let named = reply.peers.iter().filter_map(|peer| node_at(peer.address));
-    let named = named.filter_map(|node| peers.get(node as usize)).map(|(address, _)| *address);
-    Some(written(&reply, named.collect()))
-}
-
-/// The reply as it goes over the wire.
-fn written(reply: &AnnounceReply, peers: Vec<SocketAddrV4>) -> Vec<u8> {
-    let (seeds, others) = (reply.complete.unwrap_or(0), reply.incomplete.unwrap_or(0));
-    let interval = reply.interval.map_or(0, |interval| interval.as_secs());
-    let length = 6 * peers.len();
-    let head = format!("d8:completei{seeds}e10:incompletei{others}e8:intervali{interval}e5:peers{length}:");
-    let mut body = head.into_bytes();
-    for peer in peers {
-        body.extend(peer.ip().octets());
-        body.extend(peer.port().to_be_bytes());
-    }
-    body.push(b'e');
-    body
+    let asking = number.and_then(|number| Some((number, peers.get_mut(number as usize)?)));
+    let (number, (_, draws)) = asking.ok_or("nobody was given this URL")?;
+    let announce = http::announce(request.query)?;
+    let mut reply = tracker.announce(number, &announce, draws);
+    // The tracker knows where they would be in a simulation.
+    let real = |peer: &PeerAddress| Some(peers.get(node_at(peer.address)? as usize)?.0);
+    reply.peers = reply
+        .peers
+        .iter()
+        .filter_map(real)
+        .map(|address| PeerAddress { address: address.into(), id: None })
+        .collect();
+    Ok(http::announced(&reply, announce.compact))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const QUERY: &str =
+        "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=bbbbbbbbbbbbbbbbbbbb&port=258&left=5&compact=1";
 
     fn ask(address: SocketAddr, line: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -178,11 +148,15 @@ mod tests {
         let ends = ["5:peers0:e", "\x01\x02e", "\x01\x02e"];
         for (url, end) in urls.iter().zip(ends) {
             let path = url.split_once(&tracker.address.to_string()).unwrap().1;
-            let answer = ask(tracker.address, &format!("{path}?port=258&left=5&event=started"));
+            let answer = ask(tracker.address, &format!("{path}?{QUERY}&event=started"));
             assert!(answer.ends_with(end), "{answer:?}");
         }
-        for wrong in ["/", "/9/announce?port=1&left=0", "/0/announce?port=x&left=0", "/0/announce"] {
-            assert!(ask(tracker.address, wrong).contains("not understood"), "{wrong}");
+        for (wrong, why) in [
+            ("/", "nobody was given this URL"),
+            (format!("/9/announce?{QUERY}").as_str(), "nobody was given this URL"),
+            ("/0/announce", "info_hash is missing"),
+        ] {
+            assert!(ask(tracker.address, wrong).contains(why), "{wrong}");
         }
     }
 }

@@ -11,9 +11,8 @@ use toml::de::DeValue;
 
 use super::group::Reader;
 use super::times::{duration, duration_or_zero, some_time};
-use super::{
-    Arrivals, Content, Granularity, Group, Have, Model, Network, Run, Scenario, Tracker, Until, WarmUp,
-};
+use super::tracker::{lacks_client, tracker};
+use super::{Arrivals, Content, Granularity, Group, Have, Model, Network, Run, Scenario, Until, WarmUp};
 use crate::fields::{Fields, Value, choice, read};
 
 /// The longest name of a scenario or a group: it may become a file's name.
@@ -25,7 +24,7 @@ pub(super) fn scenario(found: &Found, sets: &[String]) -> Result<Scenario, TextE
     let name = fields.optional::<String>("name")?;
     let content = content(fields.table("content")?)?;
     let (network, delay_span) = network(fields.table("network")?)?;
-    let tracker = tracker(fields.table("tracker")?)?;
+    let (tracker, url_span) = tracker(fields.table("tracker")?)?;
     let (mut run, warm_up) = run(fields.table("run")?)?;
     let peers = fields.take("peers");
     fields.finish()?;
@@ -64,6 +63,9 @@ pub(super) fn scenario(found: &Found, sets: &[String]) -> Result<Scenario, TextE
     check_whole(&source, &content, &run, &read)?;
     check_delay(&source, &network, delay_span, &read)?;
     let groups: Vec<Group> = read.into_iter().map(|(group, _)| group).collect();
+    if let Some(message) = lacks_client(&tracker, &groups) {
+        return Err(source.error(url_span, &message));
+    }
     // Where peers go on arriving the swarm fills up first.
     let is_open = groups.iter().any(|group| group.count.is_none());
     run.warm_up = warm_up.unwrap_or(if is_open { WarmUp::Auto } else { WarmUp::None });
@@ -168,16 +170,6 @@ fn check_delay(
          after `peers.handshake-timeout`, here \"{least}\""
     );
     Err(source.error(span, &message))
-}
-
-fn tracker(mut fields: Fields<'_, '_>) -> Result<Tracker, TextError> {
-    let reply = fields.optional::<u32>("reply")?;
-    let source = fields.source;
-    fields.finish()?;
-    if let Some(reply) = reply.as_ref().filter(|reply| *reply.get_ref() == 0) {
-        return Err(source.error(Some(reply.span()), "`reply` must be at least 1, found 0"));
-    }
-    Ok(Tracker { reply: reply.map_or(50, Spanned::into_inner) })
 }
 
 /// The run, and its warm-up if the text has one.

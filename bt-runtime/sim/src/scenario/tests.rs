@@ -140,6 +140,71 @@ fn a_delay_that_lets_nobody_connect_is_refused() {
 }
 
 #[test]
+fn a_trackers_url_is_taken_apart_or_refused_with_what_is_wrong() {
+    let url = |text: &str| -> Result<_, String> {
+        match load(&[&format!("tracker.url={text}")])?.tracker.announces {
+            Announces::To(url) => Ok((url.scheme, url.host, url.port, url.path)),
+            other => panic!("{other:?}"),
+        }
+    };
+    let http =
+        |host: &str, port, path: &str| Ok((TrackerScheme::Http, host.to_owned(), port, path.to_owned()));
+    assert_eq!(url("http://tracker.lab/announce"), http("tracker.lab", 80, "/announce"));
+    assert_eq!(url("http://192.0.2.7:6969/x/announce.php"), http("192.0.2.7", 6969, "/x/announce.php"));
+    assert_eq!(url("http://t"), http("t", 80, "/"));
+    assert_eq!(load(&[]).unwrap().tracker.announces, Announces::Directly);
+    for (text, what) in [
+        ("tracker.lab", "it has no scheme"),
+        ("https://t/", "the simulated tracker speaks no TLS"),
+        ("HTTP://t/", "the simulated tracker speaks `http` and `udp`"),
+        ("udp://t/", "a port from 1 to 65535 is needed"),
+        ("http://t:0/", "a port from 1 to 65535 is needed"),
+        ("http://t:70000/", "a port from 1 to 65535 is needed"),
+        ("http:///announce", "its host is a name or an IPv4 address"),
+        ("http://a@t/", "its host is a name or an IPv4 address"),
+        ("http://1.2.3/", "its host is no IPv4 address"),
+        ("http://10.1.2.3/", "the addresses from 10.0.0.0 to 10.255.255.255 are those of peers"),
+        ("http://t/a?key=1", "its path has letters, digits and `-._~/`"),
+    ] {
+        let error = url(text).unwrap_err();
+        assert!(error.contains(what) && error.contains(&format!("found {text:?}")), "{text}: {error}");
+    }
+}
+
+#[test]
+fn announces_need_a_client_that_serves_them() {
+    let error = load(&["tracker.url=udp://t:1"]).unwrap_err();
+    let none = "no tracker client of the profile of `seed` serves `udp` URLs: its [tracker] uses http";
+    assert!(error.contains(none), "{error}");
+    let error = load(&["tracker.url=none"]).unwrap_err();
+    assert!(error.contains("no profile has one among the clients of its [tracker]"), "{error}");
+    let source = "peers.leecher.tracker={ use = 'peer-file', peer-file.path = 'peers' }";
+    assert_eq!(load(&["tracker.url=none", source]).unwrap().tracker.announces, Announces::ToSources);
+    assert!(load(&["tracker.url=http://t/", source]).is_ok());
+}
+
+#[test]
+fn outages_are_times_in_order() {
+    let down = |text: &str| {
+        load(&["tracker.url=http://t/", &format!("tracker.down={text}")])
+            .map(|scenario| scenario.tracker.down)
+    };
+    let secs = Duration::from_secs;
+    assert_eq!(down("['0 s..90 s', '10 min .. 1 h']"), Ok(vec![secs(0)..secs(90), secs(600)..secs(3600)]));
+    for wrong in ["['90 s']", "['90 s..90 s']", "['2 s..1 s']", "['1 s..']"] {
+        let error = down(wrong).unwrap_err();
+        assert!(error.contains("expected a time and a later one, such as \"10 min..20 min\""), "{error}");
+    }
+    assert!(
+        load(&["tracker.down=['1 s..2 s']"]).unwrap_err().contains("only a tracker with a `url` can be down")
+    );
+    let scenario = load(&["tracker.url=http://t/", "tracker.down=['1 s..2 min']"]).unwrap();
+    let again = Scenario::from_text("s", &scenario.to_toml(), &[]).unwrap();
+    assert_eq!(again.tracker.down, scenario.tracker.down);
+    assert_eq!(again.tracker.announces, scenario.tracker.announces);
+}
+
+#[test]
 fn arrivals_and_departures_are_read_in_each_form() {
     let group = |set: &str| load(&["run.until=1 h", set]).map(|scenario| scenario.groups[1].clone());
     let arrives = |value: &str| group(&format!("peers.leecher.arrives={value}")).unwrap().arrives;
@@ -181,7 +246,7 @@ proptest! {
     #[test]
     fn whatever_is_set_the_message_is_one_line(
         sets in proptest::collection::vec(
-            "(content.(size|piece|coded)|network.(delay|granularity)|run.(until|limit|seed|warm-up)|tracker.reply\
+            "(content.(size|piece|coded)|network.(delay|granularity)|run.(until|limit|seed|warm-up)|tracker.(reply|url|down)\
              |peers.(seed|leecher).(name|count|have|up|down|profile|arrives|leaves|abandons|choke.use))\
              =(['\"]?-?[0-9]{1,20}(.[0-9])?( ?[kMG]?i?(B|bit|s|h|d)(/s)?)?['\"]?|never|nan|true|unlimited\
              |\\{ ?(at|rate|trace|batches|after|exponential|missing) ?= ?['\"\\[]?-?[0-9]{0,10}( s|/s)?['\"\\]]? ?\\}|\\PC{0,9})",

@@ -3,7 +3,10 @@
 use bt_api::config;
 use toml::{Table, Value};
 
-use super::{Arrivals, Granularity, Group, Have, Leaves, Model, Scenario, Until, Wait, WarmUp};
+use super::tracker::written_outages;
+use super::{
+    Announces, Arrivals, Granularity, Group, Have, Leaves, Model, Scenario, Tracker, Until, Wait, WarmUp,
+};
 
 impl Scenario {
     /// The effective scenario, complete: every key, with traces and profiles written in, so that it needs no other
@@ -47,7 +50,7 @@ impl Scenario {
                 ])
                 .into(),
             ),
-            ("tracker", table([("reply", i64::from(self.tracker.reply).into())]).into()),
+            ("tracker", tracker_table(&self.tracker).into()),
             (
                 "run",
                 table([
@@ -83,6 +86,21 @@ fn wait(wait: Wait) -> Value {
         Wait::Exponential(time) => ("exponential", time),
     };
     table([(key, duration(time))]).into()
+}
+
+/// Without the keys that have no value to be given.
+fn tracker_table(tracker: &Tracker) -> Table {
+    let mut keys = table([("reply", i64::from(tracker.reply).into())]);
+    let url = match &tracker.announces {
+        Announces::Directly => return keys,
+        Announces::ToSources => "none".to_owned(),
+        Announces::To(url) => url.to_string(),
+    };
+    keys.insert("url".to_owned(), url.into());
+    if !tracker.down.is_empty() {
+        keys.insert("down".to_owned(), written_outages(&tracker.down));
+    }
+    keys
 }
 
 fn group_table(group: &Group) -> Table {

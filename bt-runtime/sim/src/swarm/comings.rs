@@ -6,6 +6,7 @@ use bt_engine::event::Joined;
 use bt_engine::settings::{ChokedRequest, Settings};
 use bt_engine::{Engine, EngineSetup, Event, Input};
 use bt_runtime::events::to_ranges;
+use bt_runtime::trackers::introduction;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use super::agenda::{Agenda, Class};
 use super::node::Node;
 use super::{PORT, Swarm, address_of};
 use crate::chance;
-use crate::scenario::{Arrivals, Granularity, Group, Have, Leaves, Scenario, Wait};
+use crate::scenario::{Announces, Arrivals, Granularity, Group, Have, Leaves, Scenario, Wait};
 
-/// The tracker's URL; there is one, and nobody else answers.
+/// The tracker's URL where announces go straight to it.
 const TRACKER: &str = "http://tracker/announce";
 
 /// The torrent that all of them want.
@@ -208,7 +209,8 @@ impl Swarm<'_> {
     fn join(&mut self, place: usize) {
         let (scenario, number) = (self.scenario, self.nodes.len() as u32);
         let group = &scenario.groups[place];
-        let stream = |name| rng::stream(self.seed, u64::from(number), name);
+        let seed = self.seed;
+        let stream = |name| rng::stream(seed, u64::from(number), name);
         let have = held_by(scenario, group, &mut stream("have"));
         let settings = self.comings.settings[place].clone();
         let mut id = [b'-'; 20];
@@ -226,6 +228,14 @@ impl Swarm<'_> {
             have: to_ranges(&have),
         }));
         let fast = settings.upload.choked_request == ChokedRequest::Reject;
+        let trackers = match &scenario.tracker.announces {
+            Announces::Directly => vec![vec![TRACKER.to_owned()]],
+            Announces::To(url) => vec![vec![url.to_string()]],
+            Announces::ToSources => Vec::new(),
+        };
+        let announcing = self.announcing();
+        let sources = announcing.map(|announcing| announcing.enter(number, &group.profile));
+        let sources = sources.unwrap_or_default();
         let engine = Engine::new(EngineSetup {
             settings,
             info_hash: INFO_HASH,
@@ -235,8 +245,8 @@ impl Swarm<'_> {
             piece_length: scenario.content.piece,
             have,
             partial: Vec::new(),
-            trackers: vec![vec![TRACKER.to_owned()]],
-            sources: Vec::new(),
+            trackers,
+            sources,
             choke: group.profile.choke(),
             piece: group.profile.piece(),
             seed: self.seed,
@@ -257,7 +267,7 @@ impl Swarm<'_> {
         } else {
             self.comings.unfinished += 1;
         }
-        if self.plugins.is_none() {
+        if self.stores().is_none() {
             return self.take_part(number);
         }
         // It takes part once its store is open.
@@ -269,6 +279,11 @@ impl Swarm<'_> {
     pub(super) fn take_part(&mut self, number: u32) {
         let node = &mut self.nodes[number as usize];
         node.present = true;
+        let id = node.id;
+        if let Some(announcing) = self.announcing() {
+            announcing.listen(number, &introduction(INFO_HASH, id, PORT));
+        }
+        let node = &mut self.nodes[number as usize];
         if let Some(engine) = &mut node.engine {
             engine.start(self.now);
         }
@@ -342,9 +357,7 @@ impl Swarm<'_> {
         self.checks.ended(self.now, node, &mut engine);
         self.sharing.remove_link(up);
         self.sharing.remove_link(down);
-        if let Some(plugins) = &mut self.plugins {
-            plugins.stores.leave(node);
-        }
+        self.plugins_leave(node);
     }
 }
 

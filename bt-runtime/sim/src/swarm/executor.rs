@@ -4,12 +4,15 @@
 //! their falling asleep: so a run with plug-ins that wait is a function of scenario and seed as any other.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bt_api::{BoxFuture, Instant};
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{Shared, select};
 
 /// How often tasks may be polled in one moment. More than any swarm's stores need: plug-ins that never wait would hold
 /// the simulation at that moment for ever.
@@ -85,6 +88,36 @@ impl Drop for Sleep {
             // Not while the clock is locked: it may be the last that knows of its task.
             drop(waker);
         }
+    }
+}
+
+/// Somebody's life: what is begun for him ends when this is dropped.
+pub(super) struct Life {
+    _end: oneshot::Sender<()>,
+    over: Over,
+}
+
+impl Life {
+    pub(super) fn new() -> Self {
+        let (end, over) = oneshot::channel();
+        Self { _end: end, over: Over(over.shared()) }
+    }
+
+    /// The end of it.
+    pub(super) fn over(&self) -> Over {
+        self.over.clone()
+    }
+}
+
+/// The end of a life.
+#[derive(Clone)]
+pub(super) struct Over(Shared<oneshot::Receiver<()>>);
+
+impl Over {
+    /// `work`, until then.
+    pub(super) fn bound(&self, work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+        let over = self.0.clone();
+        Box::pin(async move { _ = select(pin!(work), over).await })
     }
 }
 
@@ -225,6 +258,23 @@ mod tests {
         drop(nap);
         assert_eq!(executor.next_at(), None);
         executor.run(Instant::from_secs(9)).unwrap();
+    }
+
+    #[test]
+    fn what_is_begun_for_somebody_ends_with_him() {
+        let clock = Arc::<Clock>::default();
+        let mut executor = Executor::new(clock.clone());
+        let (ended, life) = (Arc::new(()), Life::new());
+        let (held, nap) = (ended.clone(), clock.sleep_until(Instant::from_secs(5)));
+        clock.start(life.over().bound(async move {
+            nap.await;
+            drop(held);
+        }));
+        executor.run(Instant::ZERO).unwrap();
+        assert_eq!((Arc::strong_count(&ended), executor.next_at()), (2, Some(Instant::from_secs(5))));
+        drop(life);
+        executor.run(Instant::ZERO).unwrap();
+        assert_eq!((Arc::strong_count(&ended), executor.next_at()), (1, None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What plug-ins that wait are lent in a simulation: the simulated time, and no network.
+//! What plug-ins that wait are lent in a simulation: the simulated time, and a simulated network.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bt_api::{Block, BoxFuture, Buffer, Datagrams, Host, Instant, PieceHash, Stream};
@@ -10,16 +10,26 @@ use futures::future::ready;
 use sha1::{Digest, Sha1};
 
 use super::executor::Clock;
+use super::network::Network;
 
-/// The host of the plug-ins of a run.
+/// The host of the plug-ins of a peer.
 pub(super) struct VirtualHost {
     clock: Arc<Clock>,
     pool: BufferPool,
+    network: Arc<Network>,
+    /// The peer's own.
+    address: Ipv4Addr,
 }
 
 impl VirtualHost {
-    pub(super) fn new(clock: Arc<Clock>, pool: BufferPool) -> Self {
-        Self { clock, pool }
+    /// That of the peer at `address`.
+    pub(super) fn new(
+        clock: Arc<Clock>,
+        pool: BufferPool,
+        network: Arc<Network>,
+        address: Ipv4Addr,
+    ) -> Arc<Self> {
+        Arc::new(Self { clock, pool, network, address })
     }
 }
 
@@ -52,19 +62,16 @@ impl Host for VirtualHost {
     }
 
     fn connect(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
-        Box::pin(ready(Err(nobody(&format!("{name}:{port}")))))
+        let connecting = self.network.clone().connect(self.address, name.to_owned(), port);
+        Box::pin(connecting.map(|wire| Ok(Box::new(wire?) as Box<dyn Stream>)))
     }
 
     fn bind_udp(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
-        Box::pin(ready(Err(nobody(&address.to_string()))))
+        let bound = self.network.bind(self.address, address);
+        Box::pin(ready(bound.map(|socket| Box::new(socket) as Box<dyn Datagrams>)))
     }
 
-    fn resolve(&self, name: &str, _: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
-        Box::pin(ready(Err(nobody(name))))
+    fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
+        Box::pin(ready(self.network.resolve(name, port)))
     }
-}
-
-fn nobody(place: &str) -> std::io::Error {
-    let message = format!("in this simulation nobody is at {place}");
-    std::io::Error::new(std::io::ErrorKind::ConnectionRefused, message)
 }

@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bt_api::{Block, BlockRef, Instant, PeerKey, StorageError, TorrentStore};
+use bt_api::{AnnounceReply, Block, Instant, PeerAddress, PeerKey, StorageError, TorrentStore, TrackerError};
+use bt_engine::event::Answered;
 use bt_engine::{Event, Input, Output};
 use bt_runtime::store::Told;
 
-use super::Swarm;
+use super::announcing::Announcing;
 use super::comings::INFO_HASH;
 use super::executor::{Clock, Executor};
+use super::network::Network;
 use super::stores::{Item, Stores};
-use super::wires::Mail;
-use crate::scenario::Scenario;
+use super::tracker::server::Asked;
+use super::wires::{Mail, SHORTEST};
+use super::{Swarm, node_at};
+use crate::scenario::{Announces, Scenario};
 
 /// What plug-ins have to tell.
 pub(super) enum News {
@@ -26,6 +30,14 @@ pub(super) enum News {
     Trouble(StorageError),
     /// The peer cannot go on without its store.
     GaveUp,
+    /// A tracker client answered the announce of this tag.
+    Announced(u64, Result<Box<AnnounceReply>, TrackerError>),
+    /// The client of this name heard of peers unasked.
+    Heard(String, Vec<PeerAddress>),
+    /// The client of this name hears no more, and why.
+    Deaf(String, String),
+    /// The peer asks the tracker.
+    Asked(Asked),
 }
 
 /// News of peers, in order.
@@ -49,19 +61,26 @@ pub(super) struct Plugins {
     news: NewsDesk,
     /// When the agenda lets sleepers wake.
     wakes_at: Option<Instant>,
-    pub(super) stores: Stores,
+    /// If the content has bytes.
+    stores: Option<Stores>,
+    /// If announces go through clients.
+    announcing: Option<Announcing>,
 }
 
 impl Plugins {
     /// Those of `scenario`, if it has any.
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Option<Box<Self>> {
-        if !scenario.content.payload {
+        if !scenario.content.payload && matches!(scenario.tracker.announces, Announces::Directly) {
             return None;
         }
         let (clock, news) = (Arc::<Clock>::default(), NewsDesk::default());
+        let network = Network::new(clock.clone(), scenario.network.delay.max(SHORTEST));
+        let announcing = Announcing::new(scenario, seed, &clock, &network, &news);
+        let stores = || Stores::new(scenario, seed, clock.clone(), network, news.clone());
         Some(Box::new(Self {
             executor: Executor::new(clock.clone()),
-            stores: Stores::new(scenario, seed, clock.clone(), news.clone()),
+            stores: scenario.content.payload.then(stores),
+            announcing,
             clock,
             news,
             wakes_at: None,
@@ -73,14 +92,21 @@ impl Plugins {
         self.wakes_at = None;
     }
 
-    /// The run is over: every store is closed, however long that takes.
+    /// The run is over: clients are dropped, and every store is closed, however long that takes.
     fn end(&mut self) -> Result<(), String> {
-        self.stores.leave_all();
+        if let Some(announcing) = &mut self.announcing {
+            announcing.end();
+        }
+        if let Some(stores) = &mut self.stores {
+            stores.leave_all();
+        }
         let mut now = self.clock.now();
         loop {
             self.executor.run(now)?;
             match self.news.take() {
-                Some((node, News::Told(Told::Piece(done)))) => _ = self.stores.done(node, now, *done),
+                Some((node, News::Told(Told::Piece(done)))) => {
+                    _ = self.stores.as_mut().map(|stores| stores.done(node, now, *done));
+                }
                 Some((_, News::Told(Told::Panicked(_, message)))) => return Err(message),
                 Some(_) => {}
                 None => match self.executor.next_at() {
@@ -93,8 +119,24 @@ impl Plugins {
 }
 
 impl Swarm<'_> {
-    fn stores(&mut self) -> Option<&mut Stores> {
-        self.plugins.as_mut().map(|plugins| &mut plugins.stores)
+    /// The stores of peers, if the content has bytes.
+    pub(super) fn stores(&mut self) -> Option<&mut Stores> {
+        self.plugins.as_mut()?.stores.as_mut()
+    }
+
+    /// The tracker clients of peers, if announces go through them.
+    pub(super) fn announcing(&mut self) -> Option<&mut Announcing> {
+        self.plugins.as_mut()?.announcing.as_mut()
+    }
+
+    /// `node` is gone: its clients are dropped, its store is closed.
+    pub(super) fn plugins_leave(&mut self, node: u32) {
+        if let Some(announcing) = self.announcing() {
+            announcing.leave(node);
+        }
+        if let Some(stores) = self.stores() {
+            stores.leave(node);
+        }
     }
 
     /// Opens the store of `node`, which takes part from then on.
@@ -125,7 +167,8 @@ impl Swarm<'_> {
 
     /// The engine of `node` stops by itself: because of its store, or else somebody made a mistake.
     pub(super) fn failed(&mut self, node: u32, message: &str) {
-        match self.plugins.as_mut().filter(|plugins| plugins.stores.is_cause(node, message)) {
+        let is_store = self.stores().is_some_and(|stores| stores.is_cause(node, message));
+        match self.plugins.as_mut().filter(|_| is_store) {
             Some(plugins) => plugins.news.put(node, News::GaveUp),
             None => self.checks.failed(node, message),
         }
@@ -152,10 +195,11 @@ impl Swarm<'_> {
     }
 
     fn heard(&mut self, node: u32, news: News) {
-        let Some(stores) = self.stores() else { return };
         match news {
             News::Opened(Ok(store)) => {
-                stores.opened(node, store);
+                if let Some(stores) = self.stores() {
+                    stores.opened(node, store);
+                }
                 self.take_part(node);
             }
             News::Opened(Err(error)) => {
@@ -176,17 +220,42 @@ impl Swarm<'_> {
                 }
             }
             News::Told(Told::Panicked(_, message)) => {
-                let name = stores.name(node).to_owned();
+                let name = self.stores().map_or_else(String::new, |stores| stores.name(node).to_owned());
                 self.checks.plugin(format!("the storage {name} of peer {node} panicked: {message}"));
             }
             News::Read(peer, number, bytes) => {
-                stores.was_read(node, peer, number, bytes);
+                if let Some(stores) = self.stores() {
+                    stores.was_read(node, peer, number, bytes);
+                }
                 self.send_what_was_read(node, peer);
             }
             News::Trouble(error) => self.trouble(node, error),
             // It may have left meanwhile.
             News::GaveUp if !self.nodes[node as usize].present => {}
             News::GaveUp => self.give_up(node),
+            News::Announced(tag, result) => self.feed(node, Input::Announced { tag, result }),
+            News::Heard(source, peers) => self.feed(node, Input::Peers { source, peers }),
+            News::Deaf(target, message) => {
+                let answered =
+                    Answered { target, peers: 0, interval: None, error: Some(message), warning: None };
+                self.observe(node, &Event::AnnounceReply(Box::new(answered)));
+            }
+            News::Asked(asked) => self.answer(node, asked),
+        }
+    }
+
+    /// Answers what `node` asked the tracker. It may wait no longer.
+    fn answer(&mut self, node: u32, asked: Asked) {
+        let Self { tracker, nodes, .. } = self;
+        match asked {
+            Asked::Announce { announce, ids, answer } => {
+                let mut reply = tracker.announce(node, &announce, &mut nodes[node as usize].named);
+                for peer in reply.peers.iter_mut().filter(|_| ids) {
+                    peer.id = node_at(peer.address).map(|named| nodes[named as usize].id);
+                }
+                let _ = answer.send(reply);
+            }
+            Asked::Scrape(answer) => _ = answer.send(tracker.counts()),
         }
     }
 
@@ -222,14 +291,7 @@ impl Swarm<'_> {
         }
     }
 
-    /// The bytes of a block arrived; the engine will be told of it by `tag`.
-    pub(super) fn land(&mut self, to: u32, peer: PeerKey, block: BlockRef, tag: u64) {
-        if let Some(stores) = self.stores() {
-            stores.land(to, peer, block, tag);
-        }
-    }
-
-    /// Closes all stores.
+    /// Drops all clients and closes all stores.
     pub(super) fn end_plugins(&mut self) {
         if let Some(Err(message)) = self.plugins.as_mut().map(|plugins| plugins.end()) {
             self.checks.plugin(message);

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 use super::executor::Clock;
 use super::host::VirtualHost;
+use super::ip_of;
+use super::network::Network;
 use super::plugins::{News, NewsDesk};
 use crate::made;
 use crate::scenario::Scenario;
@@ -57,6 +59,7 @@ impl Tasks for Workers {
 /// The stores of all peers.
 pub(super) struct Stores {
     clock: Arc<Clock>,
+    network: Arc<Network>,
     pool: BufferPool,
     news: NewsDesk,
     seed: u64,
@@ -108,11 +111,18 @@ pub(super) enum Item {
 }
 
 impl Stores {
-    pub(super) fn new(scenario: &Scenario, seed: u64, clock: Arc<Clock>, news: NewsDesk) -> Self {
+    pub(super) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        clock: Arc<Clock>,
+        network: Arc<Network>,
+        news: NewsDesk,
+    ) -> Self {
         let content = &scenario.content;
         let folder = tempfile::Builder::new().prefix("bt-lab-").tempdir();
         Self {
             clock,
+            network,
             pool: BufferPool::new(POOL),
             news,
             seed,
@@ -127,7 +137,8 @@ impl Stores {
 
     /// Opens the store of a new peer, which will hold `have`.
     pub(super) fn open(&mut self, node: u32, profile: &Profile, info_hash: InfoHash, have: PieceSet) {
-        let host: Arc<dyn Host> = Arc::new(VirtualHost::new(self.clock.clone(), self.pool.clone()));
+        let (clock, pool, network) = (self.clock.clone(), self.pool.clone(), self.network.clone());
+        let host: Arc<dyn Host> = VirtualHost::new(clock, pool, network, ip_of(node));
         let tasks = Arc::new(Workers { node, clock: self.clock.clone(), news: self.news.clone() });
         let folder = self.folder.as_ref().map(|folder| folder.path().join(node.to_string()));
         let made = folder.map_err(Clone::clone).and_then(|folder| {

@@ -1,10 +1,17 @@
 //! The tracker: it knows everyone who announced and did not stop, and names some of them at random.
+//!
+//! Announces come to it straight from engines, or, where the scenario has tracker clients take part, over the simulated
+//! network (`server`).
+
+pub(crate) mod http;
+pub(super) mod server;
+pub(super) mod udp;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bt_api::rng::{self, Generator};
-use bt_api::{Announce, AnnounceEvent, AnnounceReply, PeerAddress};
+use bt_api::{Announce, AnnounceEvent, AnnounceReply, PeerAddress, ScrapeReply};
 
 use super::address_of;
 
@@ -21,11 +28,13 @@ pub(crate) struct Tracker {
     places: BTreeMap<u32, (u32, bool)>,
     /// How many have everything.
     complete: u64,
+    /// How many said that they got everything.
+    downloaded: u64,
 }
 
 impl Tracker {
     pub(crate) fn new(reply: u32) -> Self {
-        Self { reply, present: Vec::new(), places: BTreeMap::new(), complete: 0 }
+        Self { reply, present: Vec::new(), places: BTreeMap::new(), complete: 0, downloaded: 0 }
     }
 
     /// Takes the announce of `node`, whose draws come from `rng`.
@@ -34,6 +43,7 @@ impl Tracker {
             self.forget(node);
             return AnnounceReply::default();
         }
+        self.downloaded += u64::from(announce.event == Some(AnnounceEvent::Completed));
         let wanted = announce.peers_wanted.unwrap_or(self.reply).min(self.reply);
         let peers = self.draw(node, wanted, rng);
         self.remember(node, announce.left == 0);
@@ -47,6 +57,12 @@ impl Tracker {
             incomplete: Some(self.present.len() as u64 - self.complete),
             ..AnnounceReply::default()
         }
+    }
+
+    /// How many there are (BEP 48).
+    pub(super) fn counts(&self) -> ScrapeReply {
+        let incomplete = self.present.len() as u64 - self.complete;
+        ScrapeReply { complete: self.complete, incomplete, downloaded: self.downloaded }
     }
 
     fn remember(&mut self, node: u32, seed: bool) {
@@ -140,5 +156,11 @@ mod tests {
         tracker.announce(0, &announce(Some(AnnounceEvent::Stopped), None), &mut rng);
         assert_eq!(tracker.draw(1, 50, &mut rng), [2]);
         assert!(tracker.announce(1, &announce(None, Some(0)), &mut rng).peers.is_empty());
+        tracker.announce(
+            2,
+            &Announce { left: 0, ..announce(Some(AnnounceEvent::Completed), None) },
+            &mut rng,
+        );
+        assert_eq!(tracker.counts(), ScrapeReply { complete: 1, incomplete: 1, downloaded: 1 });
     }
 }

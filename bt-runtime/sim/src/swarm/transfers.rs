@@ -147,8 +147,8 @@ impl Swarm<'_> {
         self.checks.received(to, block.length);
         self.next_tag += 1;
         let tag = self.next_tag;
-        if self.plugins.is_some() {
-            self.land(to, peer, block, tag);
+        if let Some(stores) = self.stores() {
+            stores.land(to, peer, block, tag);
         }
         self.feed(to, Input::Block { peer, block, tag: Tag(tag) });
     }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bt_api::{Announce, AnnounceReply, BlockRef, Instant, PeerKey, PieceIndex};
 use bt_engine::wire::Message;
-use bt_engine::{CloseReason, Input};
+use bt_engine::{CloseReason, Input, Target};
 
 use super::agenda::Class;
 use super::{Swarm, address_of, node_at};
 
 /// The least that a message takes.
-const SHORTEST: Duration = Duration::from_nanos(1);
+pub(super) const SHORTEST: Duration = Duration::from_nanos(1);
 
 /// Something on its way. `peer` is the receiver's key of the connection.
 pub(super) enum Mail {
@@ -94,8 +94,8 @@ impl Swarm<'_> {
 
     /// Sends a message, or what stands for it if the content is coded.
     pub(super) fn send(&mut self, node: u32, peer: PeerKey, message: Message) {
-        if let Some(plugins) = &mut self.plugins
-            && plugins.stores.holds(node, peer, &message)
+        if let Some(stores) = self.stores()
+            && stores.holds(node, peer, &message)
         {
             return;
         }
@@ -209,15 +209,18 @@ impl Swarm<'_> {
         self.feed(node, Input::Closed { peer, reason });
     }
 
-    /// `node` announces itself.
-    pub(super) fn ask_tracker(&mut self, node: u32, tag: u64, announce: Box<Announce>) {
-        self.post(node, 1, Mail::Announce { from: node, tag, announce });
+    /// `node` announces itself: through its clients, if they take part.
+    pub(super) fn ask_tracker(&mut self, node: u32, tag: u64, target: Target, announce: Box<Announce>) {
+        match self.announcing() {
+            Some(announcing) => announcing.ask(node, tag, target, announce),
+            None => self.post(node, 1, Mail::Announce { from: node, tag, announce }),
+        }
     }
 
     /// A connection is closed: what was read for it, and what is on its way to this end, is lost.
     fn forget_payload(&mut self, node: u32, peer: PeerKey) {
-        if let Some(plugins) = &mut self.plugins {
-            plugins.stores.forget(node, peer);
+        if let Some(stores) = self.stores() {
+            stores.forget(node, peer);
         }
     }
 }
