@@ -177,7 +177,7 @@ impl BitTyrant {
     ) {
         let mut others: Vec<&PeerFacts> =
             swarm.peers().iter().filter(|peer| peer.peer_interested && !deals.contains(&peer.key)).collect();
-        others.sort_by_key(|peer| (peer.am_unchoked, peer.key));
+        others.sort_by_key(|peer| (!peer.am_choking, peer.am_unchoked, peer.key));
         for peer in others {
             if market > *left {
                 return;
@@ -202,7 +202,7 @@ impl ChokePolicy for BitTyrant {
     fn notice(&mut self, _: Instant, event: PeerEvent<'_>, swarm: &SwarmView<'_>, _: &mut dyn Rng) -> Notice {
         match event {
             PeerEvent::Completed => Notice::Rechoke,
-            event if swarm.own().is_seed => turns::notice(event, swarm, self.config.seed_slots),
+            event if swarm.own().is_seed => turns::notice(event, swarm, self.config.seed_slots, |_| true),
             _ => Notice::Nothing,
         }
     }

@@ -135,8 +135,11 @@ impl ChokePolicy for PropShare {
     }
 
     fn notice(&mut self, _: Instant, event: PeerEvent<'_>, swarm: &SwarmView<'_>, _: &mut dyn Rng) -> Notice {
-        let slots = if swarm.own().is_seed { self.config.seed_slots } else { self.config.newcomers };
-        turns::notice(event, swarm, slots)
+        if swarm.own().is_seed {
+            turns::notice(event, swarm, self.config.seed_slots, |_| true)
+        } else {
+            turns::notice(event, swarm, self.config.newcomers, |peer| self.given(peer) == 0)
+        }
     }
 
     fn choose(
@@ -231,9 +234,9 @@ mod tests {
         exchange.client.tick();
         let before = weights(&exchange)[&'a'];
         exchange.receive('a', 70_000);
-        exchange.join('c');
+        "cdefg".chars().for_each(|peer| exchange.join(peer));
         assert_eq!(weights(&exchange)[&'a'], before);
-        assert!(exchange.client.unchoked().contains('c'), "a free slot is given away at once");
+        assert_eq!(exchange.client.unchoked(), "abcde", "four newcomers have the slots that there are");
     }
 
     #[test]

@@ -31,13 +31,21 @@ pub(super) fn take<'a>(
     peers
 }
 
-/// A round where a slot falls free, or is free and somebody came who wants it.
-pub(super) fn notice(event: PeerEvent<'_>, swarm: &SwarmView<'_>, slots: usize) -> Notice {
+/// A round where somebody who was served is gone or wants no more, or where one of `slots` is free and somebody wants it;
+/// those served have one of these for whom `has_slot`.
+pub(super) fn notice(
+    event: PeerEvent<'_>,
+    swarm: &SwarmView<'_>,
+    slots: usize,
+    has_slot: impl Fn(&PeerFacts) -> bool,
+) -> Notice {
     let served = |peer: &PeerFacts| peer.peer_interested && !peer.am_choking;
     let rechoke = match event {
         PeerEvent::Gone(peer) => served(peer),
         PeerEvent::NotInterested(peer) => swarm.peer(peer).is_some_and(|peer| !peer.am_choking),
-        PeerEvent::Interested(_) => swarm.peers().iter().filter(|peer| served(peer)).count() < slots,
+        PeerEvent::Interested(_) => {
+            swarm.peers().iter().filter(|peer| served(peer) && has_slot(peer)).count() < slots
+        }
         _ => false,
     };
     if rechoke { Notice::Rechoke } else { Notice::Nothing }
