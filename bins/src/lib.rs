@@ -3,12 +3,18 @@
 use {bt_policies as _, bt_storage as _};
 
 bt_api::ship_profile!("bittornado", "../profiles/bittornado.toml");
+bt_api::ship_profile!("bittyrant-1.1", "../profiles/bittyrant-1.1.toml");
+bt_api::ship_profile!("bittyrant-paper", "../profiles/bittyrant-paper.toml");
+bt_api::ship_profile!("block-tft", "../profiles/block-tft.toml");
+bt_api::ship_profile!("fair-torrent", "../profiles/fair-torrent.toml");
+bt_api::ship_profile!("fan-lui-chiu", "../profiles/fan-lui-chiu.toml");
 bt_api::ship_profile!("free-rider", "../profiles/free-rider.toml");
 bt_api::ship_profile!("mainline", "../profiles/mainline.toml");
 bt_api::ship_profile!("mainline-3.2", "../profiles/mainline-3.2.toml");
 bt_api::ship_profile!("mainline-4", "../profiles/mainline-4.toml");
 bt_api::ship_profile!("memory", "../profiles/memory.toml");
 bt_api::ship_profile!("modern", "../profiles/modern.toml");
+bt_api::ship_profile!("prop-share", "../profiles/prop-share.toml");
 bt_api::ship_profile!("random-choker", "../profiles/random-choker.toml");
 bt_api::ship_profile!("sequential", "../profiles/sequential.toml");
 bt_api::ship_profile!("smart-seed", "../profiles/smart-seed.toml");

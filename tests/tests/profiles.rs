@@ -407,12 +407,18 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
         names,
         [
             "bittornado",
+            "bittyrant-1.1",
+            "bittyrant-paper",
+            "block-tft",
+            "fair-torrent",
+            "fan-lui-chiu",
             "free-rider",
             "mainline",
             "mainline-3.2",
             "mainline-4",
             "memory",
             "modern",
+            "prop-share",
             "random-choker",
             "sequential",
             "smart-seed"
@@ -528,6 +534,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: bittornado, free-rider, mainline, mainline-3.2, mainline-4, memory, modern, random-choker, sequential, smart-seed)"
+         (this binary has: bittornado, bittyrant-1.1, bittyrant-paper, block-tft, fair-torrent, fan-lui-chiu, free-rider, mainline, mainline-3.2, mainline-4, memory, modern, prop-share, random-choker, sequential, smart-seed)"
     );
 }

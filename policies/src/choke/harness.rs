@@ -11,6 +11,8 @@ use bt_api::{
 };
 use proptest::prelude::*;
 
+pub(crate) mod exchange;
+
 /// One client; its peers are letters.
 pub(crate) struct Client<P> {
     pub(crate) policy: P,
