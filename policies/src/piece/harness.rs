@@ -205,7 +205,16 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Op>> {
 
 /// Plays `history` to `policy`, then lets a seed send all that is missing; what was asked for, in order.
 pub(crate) fn play<P: PiecePolicy>(policy: P, seed: u64, history: &[Op]) -> Vec<BlockRef> {
-    let mut client = Client::new(policy, PIECES, seed);
+    play_with(client(policy, seed), history)
+}
+
+/// A client of the torrent of a random history.
+pub(crate) fn client<P: PiecePolicy>(policy: P, seed: u64) -> Client<P> {
+    Client::new(policy, PIECES, seed)
+}
+
+/// As [`play`], with such a client.
+pub(crate) fn play_with<P: PiecePolicy>(mut client: Client<P>, history: &[Op]) -> Vec<BlockRef> {
     let mut log = Vec::new();
     for &(op, peer, piece) in history {
         let Some(key) = client.peers.get(peer).map(|peer| peer.key) else {

@@ -7,6 +7,7 @@
 //! | `deadline` | what is played soon by its deadline, then the rarest | [`deadline`] |
 //! | `fixed-permutation` | the pieces in one random order, drawn at the start: OctoSim | [`fixed_permutation`] |
 //! | `give-to-get` | the next pieces in order, then the rarest of the near ones, then the rarest | [`give_to_get`] |
+//! | `global-rarest` | those that fewest peers of the whole swarm have: in `bt-lab` only | [`global_rarest`] |
 //! | `mode-suppression` | any piece but the most frequent ones; else it waits | [`mode_suppression`] |
 //! | `portion` | the next piece in order or the rarest, by chance | [`portion`] |
 //! | `random` | any piece | [`random`] |
@@ -27,6 +28,7 @@ pub mod bittornado;
 pub mod deadline;
 pub mod fixed_permutation;
 pub mod give_to_get;
+pub mod global_rarest;
 pub mod mode_suppression;
 pub mod portion;
 pub mod random;
