@@ -2,8 +2,9 @@
 //!
 //! A client counts the pieces of the peers that it is connected to, and takes what is rare there. This picker is told
 //! how many peers of the whole swarm have each piece. It takes the rarest of those that a peer offers, one of equals at
-//! random; what is begun is finished first. Nobody knows these counts outside of a simulator: a profile with this picker
-//! runs in `bt-lab` only.
+//! random. The rest is as in [`rarest_first`](super::rarest_first): the first pieces are random, and what is begun is
+//! finished first, so that the counts make the difference. Nobody knows them outside of a simulator: a profile with this
+//! picker runs in `bt-lab` only.
 //!
 //! Source: the rarest-first rule of BitTorrent, with global knowledge as an oracle.
 
@@ -24,13 +25,15 @@ pub struct GlobalRarest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
+    /// While fewer pieces than this are had, the next one is random, not rare.
+    pub random_first_pieces: u32,
     /// Whether the last blocks are asked of several peers.
     pub endgame: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { endgame: true }
+        Self { random_first_pieces: 4, endgame: true }
     }
 }
 
@@ -62,6 +65,9 @@ impl Choose for GlobalRarest {
         // Drivers of a network refuse this picker before it is asked: it would be another one without the counts.
         let oracle = view.oracle()?;
         plain::begun(peer, view).or_else(|| {
+            if view.pieces().have().count() < self.config.random_first_pieces {
+                return plain::any(peer, view, |_| true, rng);
+            }
             let open = view.pieces().open().iter();
             lowest(open, |piece| oracle.copies(piece), |piece| view.offers(peer, piece), rng)
         })
@@ -77,7 +83,7 @@ mod tests {
     use crate::piece::harness::{self, Client};
 
     fn policy() -> Plain<GlobalRarest> {
-        Plain::new(GlobalRarest { config: Config::default() })
+        Plain::new(GlobalRarest { config: Config { random_first_pieces: 0, endgame: true } })
     }
 
     #[test]

@@ -72,8 +72,13 @@ impl<C: Choose> PiecePolicy for Plain<C> {
 }
 
 /// The begun piece that `peer` may go on with: the one that was begun first. A half piece is of use to nobody.
+///
+/// As in 3.4.2 a seed goes on only with what a seed began (PP-13): else everybody asks it for pieces that others have
+/// too, and not for those that only it has. Without this rule thirty peers and one seed took a third longer.
 pub(super) fn begun(peer: &PeerFacts, view: &PieceView<'_>) -> Option<PieceIndex> {
-    view.pieces().started().iter().copied().find(|&piece| view.offers(peer, piece))
+    let (pieces, seed) = (view.pieces(), peer.is_seed());
+    let may = |piece| !seed || pieces.is_started_by_seed(piece);
+    pieces.started().iter().copied().find(|&piece| may(piece) && view.offers(peer, piece))
 }
 
 /// The rarest of the pieces that `peer` may be asked for and that are wanted; of equals the first in the random order

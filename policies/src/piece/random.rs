@@ -86,6 +86,19 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_is_not_asked_to_finish_what_others_began() {
+        let mut asked = 0;
+        for seed in 0..200 {
+            let mut client = Client::new(policy(true), 100, seed);
+            let peer = client.connect(&[7]);
+            client.start(peer, 7);
+            let seed = client.connect(&(0..100).collect::<Vec<_>>());
+            asked += u32::from(client.pick_piece(seed) == Some(7));
+        }
+        assert!(asked < 15, "no more often than for any other piece: {asked}");
+    }
+
+    #[test]
     fn what_is_begun_is_finished_first() {
         let mut client = Client::new(policy(true), 100, 1);
         let peer = client.connect(&(0..99).collect::<Vec<_>>());
