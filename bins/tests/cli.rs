@@ -45,6 +45,8 @@ fn wrong_use_is_told_in_one_line() {
         (&["--profile", "mainlin", "--print-profile"], "did you mean `mainline`?"),
         (&["--set", "choke", "--print-profile"], "KEY=VALUE"),
         (&["--demo", "x.torrent"], "cannot be used with"),
+        (&["--profile", "global-rarest", "--demo"], "use bt-lab"),
+        (&["--profile", "global-rarest", "x.torrent"], "use bt-lab"),
     ] {
         let output = bt_run(arguments);
         let error = text(&output.stderr);
@@ -132,6 +134,16 @@ fn the_demo_runs_through_any_profile() {
         &["--profile", "bittornado"],
         &["--profile", "memory"],
         &["--profile", "sequential"],
+        &["--profile", "random"],
+        &["--profile", "fixed-permutation"],
+        &["--profile", "bitos"],
+        &["--profile", "portion"],
+        &["--profile", "zipf"],
+        &["--profile", "deadline"],
+        &["--profile", "give-to-get"],
+        &["--profile", "super-seed"],
+        &["--profile", "mode-suppression"],
+        &["--profile", "rfwpms"],
         &["--profile", "random-choker"],
     ] {
         let summary = succeeds(&[arguments, &["--demo", "--json", "--quiet"]].concat());

@@ -21,6 +21,7 @@ pub mod choke;
 pub mod config;
 pub mod host;
 pub mod layout;
+pub mod oracle;
 pub mod piece;
 pub mod pieces;
 pub mod plugin;
@@ -41,6 +42,7 @@ pub use choke::{
 pub use futures::future::BoxFuture;
 pub use host::{Datagrams, Host, Stream, run_blocking};
 pub use layout::{FileEntry, FileSpan, LayoutError, NewFile, TorrentLayout};
+pub use oracle::Oracle;
 pub use piece::{Advertise, Pick, PieceEvent, PiecePolicy};
 pub use pieces::{Arrival, PieceView, Pieces};
 pub use plugin::{BuildError, Plugin, Registry};

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use rand::Rng;
 
 use crate::block::{BlockRef, PieceIndex, PieceSet};
+use crate::oracle::Oracle;
 use crate::view::PeerKey;
 
 use availability::Availability;
@@ -82,6 +83,7 @@ pub struct Pieces {
     /// Bytes of pieces that are not had.
     left: u64,
     playhead: PieceIndex,
+    oracle: Option<Oracle>,
 }
 
 impl Pieces {
@@ -117,6 +119,7 @@ impl Pieces {
             open_bytes: 0,
             left: 0,
             playhead: PieceIndex(0),
+            oracle: None,
         };
         table.left = table.have.missing().map(|piece| u64::from(table.piece_length(piece))).sum();
         table.open_bytes = table.left;
@@ -240,6 +243,16 @@ impl Pieces {
     /// Moves the playhead.
     pub fn set_playhead(&mut self, piece: PieceIndex) {
         self.playhead = piece;
+    }
+
+    /// The counts of the whole swarm, where a simulator lends them.
+    pub fn oracle(&self) -> Option<&Oracle> {
+        self.oracle.as_ref()
+    }
+
+    /// Lends the counts of the whole swarm, or takes them away.
+    pub fn set_oracle(&mut self, oracle: Option<Oracle>) {
+        self.oracle = oracle;
     }
 
     /// Counts one more peer that has `piece`.

@@ -28,6 +28,8 @@ pub trait Plugin: Sized {
     const NAME: &'static str;
     /// One line for lists of plug-ins.
     const SUMMARY: &'static str;
+    /// Whether it needs what only a simulator knows ([`Oracle`](crate::Oracle)): profiles that name it run in `bt-lab` only.
+    const LAB_ONLY: bool = false;
 
     /// Builds it; called once a torrent for policies, once a process for the other kinds.
     ///
@@ -159,6 +161,8 @@ pub struct Registration {
     pub name: &'static str,
     /// One line on what it does.
     pub summary: &'static str,
+    /// Whether it runs in `bt-lab` only.
+    pub lab_only: bool,
     /// The crate that it comes from.
     pub krate: &'static str,
     /// That crate's version.
@@ -181,6 +185,7 @@ impl Registration {
             table: <P::Kind as Kind>::TABLE,
             name: P::NAME,
             summary: P::SUMMARY,
+            lab_only: P::LAB_ONLY,
             krate,
             version,
             // A trait's function cannot run in a static; a pointer to one that calls it can stand there.

@@ -63,7 +63,7 @@ fn tables() {
     refused(
         "[piece]\nuse = \"rarest-first\"\n",
         "",
-        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: bittornado, rarest-first, sequential, smart-seed)",
+        "p.toml:1:1: [piece] is missing: it says which piece policy to use (this binary has: bitos, bittornado, deadline, fixed-permutation, give-to-get, global-rarest, mode-suppression, portion, random, rarest-first, rfwpms, sequential, smart-seed, super-seed, zipf)",
     );
     refused(
         "[storage]\nuse = \"memory\"\n",
@@ -98,7 +98,7 @@ fn plug_ins() {
     refused(
         "rarest-first",
         "fastest",
-        "p.toml:4:7: no piece policy is named `fastest` (this binary has: bittornado (bt-policies 0.1.0), rarest-first (bt-policies 0.1.0), sequential (bt-policies 0.1.0), smart-seed (bt-policies 0.1.0))",
+        "p.toml:4:7: no piece policy is named `fastest` (this binary has: bitos (bt-policies 0.1.0), bittornado (bt-policies 0.1.0), deadline (bt-policies 0.1.0), fixed-permutation (bt-policies 0.1.0), give-to-get (bt-policies 0.1.0), global-rarest (bt-policies 0.1.0), mode-suppression (bt-policies 0.1.0), portion (bt-policies 0.1.0), random (bt-policies 0.1.0), rarest-first (bt-policies 0.1.0), rfwpms (bt-policies 0.1.0), sequential (bt-policies 0.1.0), smart-seed (bt-policies 0.1.0), super-seed (bt-policies 0.1.0), zipf (bt-policies 0.1.0))",
     );
     refused(
         "use = \"memory\"",
@@ -406,22 +406,33 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
     assert_eq!(
         names,
         [
+            "bitos",
             "bittornado",
             "bittyrant-1.1",
             "bittyrant-paper",
             "block-tft",
+            "deadline",
             "fair-torrent",
             "fan-lui-chiu",
+            "fixed-permutation",
             "free-rider",
+            "give-to-get",
+            "global-rarest",
             "mainline",
             "mainline-3.2",
             "mainline-4",
             "memory",
+            "mode-suppression",
             "modern",
+            "portion",
             "prop-share",
+            "random",
             "random-choker",
+            "rfwpms",
             "sequential",
-            "smart-seed"
+            "smart-seed",
+            "super-seed",
+            "zipf"
         ]
     );
     for name in names {
@@ -534,6 +545,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: bittornado, bittyrant-1.1, bittyrant-paper, block-tft, fair-torrent, fan-lui-chiu, free-rider, mainline, mainline-3.2, mainline-4, memory, modern, prop-share, random-choker, sequential, smart-seed)"
+         (this binary has: bitos, bittornado, bittyrant-1.1, bittyrant-paper, block-tft, deadline, fair-torrent, fan-lui-chiu, fixed-permutation, free-rider, give-to-get, global-rarest, mainline, mainline-3.2, mainline-4, memory, mode-suppression, modern, portion, prop-share, random, random-choker, rfwpms, sequential, smart-seed, super-seed, zipf)"
     );
 }

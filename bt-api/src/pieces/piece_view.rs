@@ -2,6 +2,7 @@
 
 use super::Pieces;
 use crate::block::{BlockRef, PieceIndex};
+use crate::oracle::Oracle;
 use crate::view::{PeerFacts, SwarmView};
 
 /// The pieces as a piece policy sees them: the whole table, and what one peer offers of it.
@@ -39,6 +40,11 @@ impl<'a> PieceView<'a> {
     /// The swarm, for policies that weigh other peers or what they hold.
     pub fn swarm(&self) -> SwarmView<'a> {
         self.swarm
+    }
+
+    /// The counts of the whole swarm: in `bt-lab`, for a plug-in that is [for the lab only](crate::Plugin::LAB_ONLY).
+    pub fn oracle(&self) -> Option<&'a Oracle> {
+        self.pieces.oracle()
     }
 
     /// The pieces that are offered, when not all are: those just freed.

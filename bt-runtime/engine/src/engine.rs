@@ -244,6 +244,11 @@ impl Engine {
         self.settle();
     }
 
+    /// Lends the piece policy the counts of the whole swarm, which a simulator knows.
+    pub fn set_oracle(&mut self, oracle: bt_api::Oracle) {
+        self.pieces.set_oracle(Some(oracle));
+    }
+
     /// A key for a connection that came in.
     pub fn new_peer(&mut self) -> PeerKey {
         self.peers.new_key()

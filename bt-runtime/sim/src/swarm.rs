@@ -19,6 +19,7 @@
 //! | `transfers` | blocks on their way |
 //! | `comings` | arrivals and departures |
 //! | `tracker` | the tracker |
+//! | `everyone` | who has what, for policies that are to see the whole swarm |
 //! | `coded` | content that is network-coded |
 //! | `plugins` | plug-ins that wait, where the scenario has them take part |
 //! | `stores` | stores of peers, where the content has bytes |
@@ -31,6 +32,7 @@ mod announcing;
 mod checks;
 mod coded;
 pub(crate) mod comings;
+mod everyone;
 mod executor;
 mod host;
 mod network;
@@ -58,6 +60,7 @@ pub use checks::Broken;
 use checks::Checks;
 use coded::Coded;
 use comings::Comings;
+use everyone::Everyone;
 use node::Node;
 use plugins::Plugins;
 use tracker::Tracker;
@@ -178,6 +181,8 @@ struct Swarm<'a> {
     checks: Checks,
     /// Who has how much, if the content is coded.
     coded: Option<Coded>,
+    /// Who has what, if a policy is to see that.
+    everyone: Option<Everyone>,
     /// Plug-ins that wait, if the scenario has them take part.
     plugins: Option<Box<Plugins>>,
     happenings: u64,
@@ -206,6 +211,7 @@ impl<'a> Swarm<'a> {
             comings: Comings::new(scenario, seed, &mut agenda),
             checks: Checks::new(scenario),
             coded: scenario.content.coded.then(|| Coded::new(scenario.content.pieces())),
+            everyone: Everyone::new(scenario),
             plugins: Plugins::new(scenario, seed),
             happenings: 0,
             inputs: 0,
@@ -351,7 +357,13 @@ impl<'a> Swarm<'a> {
         self.observer.event(self.now, node, event);
         match event {
             Event::Complete { .. } => self.completed(node),
-            Event::PieceVerified { piece, peers } => self.verified(node, PieceIndex(*piece), peers),
+            Event::PieceVerified { piece, peers } => {
+                let piece = PieceIndex(*piece);
+                if let Some(everyone) = &mut self.everyone {
+                    everyone.verified(node, piece);
+                }
+                self.verified(node, piece, peers);
+            }
             Event::PieceFailed { piece, .. } => self.checks.threw_away(node, PieceIndex(*piece)),
             Event::PolicyViolation { policy, message } => self.checks.violation(node, policy, message),
             _ => {}

@@ -136,6 +136,9 @@ pub enum SessionError {
     /// The profile's `bind` is no address.
     #[error("net.bind: expected an IP address, found {0:?}")]
     Bind(String),
+    /// The profile names a plug-in that only runs in a simulator.
+    #[error("{0}")]
+    LabOnly(String),
     /// The same torrent runs already.
     #[error("torrent {0} is added already")]
     Added(InfoHash),
@@ -193,8 +196,11 @@ impl Session {
     /// Begins to listen.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port can be had, or the profile is for the lab only.
     pub async fn start(profile: Arc<Profile>, options: SessionOptions) -> Result<Self, SessionError> {
+        if let Some(why) = profile.lab_only() {
+            return Err(SessionError::LabOnly(why));
+        }
         let settings = profile.settings.clone();
         let bind = match settings.net.bind.as_str() {
             "" => None,

@@ -157,6 +157,15 @@ impl Profile {
         policies.into_iter().chain(self.storage.chosen()).chain(trackers).map(|chosen| &chosen.registration)
     }
 
+    /// Why it cannot run on a network, if one of its plug-ins is for the lab only: one line.
+    pub fn lab_only(&self) -> Option<String> {
+        let plugin = self.plugins().find(|plugin| plugin.lab_only)?;
+        let Registration { kind, name, .. } = plugin;
+        Some(format!(
+            "the {kind} `{name}` needs to see the whole swarm, as only a simulator does: use bt-lab"
+        ))
+    }
+
     /// The effective profile, complete: every key of every table. Loading it gives this profile again.
     pub fn to_toml(&self) -> String {
         let mut profile = toml::Table::new();

@@ -16,6 +16,7 @@ const BLOCK: u32 = 16 << 10;
 pub(crate) struct Client<P> {
     pub(crate) policy: P,
     pub(crate) pieces: Pieces,
+    pub(crate) now: Instant,
     own: OwnFacts,
     peers: Vec<PeerFacts>,
     connections: u32,
@@ -31,6 +32,7 @@ impl<P: PiecePolicy> Client<P> {
         let total = u64::from(pieces - 1) * u64::from(PIECE) + 1;
         Self {
             policy,
+            now: Instant::ZERO,
             pieces: Pieces::new(total, PIECE, BLOCK, PieceSet::new(pieces), &mut table_rng),
             own: OwnFacts::default(),
             peers: Vec::new(),
@@ -46,7 +48,7 @@ impl<P: PiecePolicy> Client<P> {
         let key = PeerKey(self.connections);
         self.connections += 1;
         let address = "192.0.2.1:6881".parse().expect("an address");
-        self.peers.push(PeerFacts::new(key, address, true, Instant::ZERO, self.pieces.count()));
+        self.peers.push(PeerFacts::new(key, address, true, self.now, self.pieces.count()));
         self.event(PieceEvent::Connected(key));
         pieces.iter().for_each(|&piece| self.announce(key, piece));
         key
@@ -123,7 +125,7 @@ impl<P: PiecePolicy> Client<P> {
             view = view.restricted(only);
         }
         let facts = swarm.peer(peer).expect("connected");
-        let pick = self.policy.pick(Instant::ZERO, facts, &view, &mut self.policy_rng);
+        let pick = self.policy.pick(self.now, facts, &view, &mut self.policy_rng);
         match pick {
             Pick::Piece(piece) => assert!(view.offers(facts, piece), "{piece} is not offered"),
             Pick::Block(block) => {
@@ -176,12 +178,12 @@ impl<P: PiecePolicy> Client<P> {
     /// What the policy lets `peer` know of.
     pub(crate) fn advertise(&mut self, peer: PeerKey) -> Advertise {
         let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.peers), self.endgame);
-        self.policy.advertise(Instant::ZERO, peer, &view, &mut self.policy_rng)
+        self.policy.advertise(self.now, peer, &view, &mut self.policy_rng)
     }
 
     pub(crate) fn event(&mut self, event: PieceEvent) {
         let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.peers), self.endgame);
-        self.policy.notice(Instant::ZERO, event, &view, &mut self.policy_rng);
+        self.policy.notice(self.now, event, &view, &mut self.policy_rng);
         self.endgame();
     }
 
@@ -203,7 +205,16 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Op>> {
 
 /// Plays `history` to `policy`, then lets a seed send all that is missing; what was asked for, in order.
 pub(crate) fn play<P: PiecePolicy>(policy: P, seed: u64, history: &[Op]) -> Vec<BlockRef> {
-    let mut client = Client::new(policy, PIECES, seed);
+    play_with(client(policy, seed), history)
+}
+
+/// A client of the torrent of a random history.
+pub(crate) fn client<P: PiecePolicy>(policy: P, seed: u64) -> Client<P> {
+    Client::new(policy, PIECES, seed)
+}
+
+/// As [`play`], with such a client.
+pub(crate) fn play_with<P: PiecePolicy>(mut client: Client<P>, history: &[Op]) -> Vec<BlockRef> {
     let mut log = Vec::new();
     for &(op, peer, piece) in history {
         let Some(key) = client.peers.get(peer).map(|peer| peer.key) else {

@@ -52,7 +52,8 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
 fn of<K: Kind>() -> Result<Vec<(&'static str, String)>, Failure> {
     let failed = |error: RegistryError| Failure::failed(error.to_string());
     let registry = Registry::of::<K>().map_err(failed)?;
-    Ok(registry.iter().map(|one| (one.name, one.summary.to_owned())).collect())
+    let summary = |lab_only, summary| format!("{summary}{}", if lab_only { "; in bt-lab only" } else { "" });
+    Ok(registry.iter().map(|one| (one.name, summary(one.lab_only, one.summary))).collect())
 }
 
 /// The first sentence of the comment at the top of a shipped text.

@@ -236,7 +236,7 @@ impl Swarm<'_> {
         let announcing = self.announcing();
         let sources = announcing.map(|announcing| announcing.enter(number, &group.profile));
         let sources = sources.unwrap_or_default();
-        let engine = Engine::new(EngineSetup {
+        let mut engine = Engine::new(EngineSetup {
             settings,
             info_hash: INFO_HASH,
             peer_id: id,
@@ -253,6 +253,10 @@ impl Swarm<'_> {
             node: u64::from(number),
             log: true,
         });
+        let everyone = self.everyone.as_mut();
+        if let Some(oracle) = everyone.and_then(|everyone| everyone.arrived(group, engine.have())) {
+            engine.set_oracle(oracle);
+        }
         let links = [self.sharing.add_link(group.up), self.sharing.add_link(down)];
         let node = Node::new(place, engine, id, fast, links, stream("tracker"));
         self.checks.arrived(self.now, group, down, &node);
@@ -341,6 +345,9 @@ impl Swarm<'_> {
     fn is_gone(&mut self, node: u32) {
         let leaver = &mut self.nodes[node as usize];
         leaver.present = false;
+        if let Some(everyone) = &mut self.everyone {
+            everyone.left(node);
+        }
         if !leaver.complete {
             self.comings.unfinished -= 1;
             self.comings.finished += 1;

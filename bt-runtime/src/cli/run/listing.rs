@@ -29,8 +29,9 @@ pub(super) fn list(out: &mut dyn Write) -> Result<io::Result<()>, RegistryError>
         for Group { kind, table, plugins } in &groups {
             writeln!(out, "{kind}, [{table}]:")?;
             let width = plugins.iter().map(|one| one.name.len()).max().unwrap_or(0);
-            for Registration { name, summary, krate, version, .. } in plugins {
-                writeln!(out, "  {name:width$}  {summary} ({krate} {version})")?;
+            for Registration { name, summary, lab_only, krate, version, .. } in plugins {
+                let only = if *lab_only { "; in bt-lab only" } else { "" };
+                writeln!(out, "  {name:width$}  {summary}{only} ({krate} {version})")?;
             }
             if plugins.is_empty() {
                 writeln!(out, "  none in this program")?;
@@ -55,6 +56,7 @@ pub(super) fn list_json(out: &mut dyn Write) -> Result<io::Result<()>, RegistryE
         table: &'static str,
         name: &'static str,
         summary: &'static str,
+        lab_only: bool,
         #[serde(rename = "crate")]
         krate: &'static str,
         version: &'static str,
@@ -65,14 +67,16 @@ pub(super) fn list_json(out: &mut dyn Write) -> Result<io::Result<()>, RegistryE
         profiles: Vec<&'static str>,
     }
     let plugins = groups()?.into_iter().flat_map(|group| group.plugins);
-    let plugins = plugins.map(|Registration { kind, table, name, summary, krate, version, .. }| Plugin {
-        kind,
-        table,
-        name,
-        summary,
-        krate,
-        version,
-    });
+    let plugins =
+        plugins.map(|Registration { kind, table, name, summary, lab_only, krate, version, .. }| Plugin {
+            kind,
+            table,
+            name,
+            summary,
+            lab_only,
+            krate,
+            version,
+        });
     let list = List {
         plugins: plugins.collect(),
         profiles: shipped("profile").iter().map(|one| one.name).collect(),

@@ -98,6 +98,9 @@ fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
         write!(out, "{}", profile.to_toml())?;
         return Ok(0);
     }
+    if let Some(why) = profile.lab_only() {
+        return Err(Failure::usage(why));
+    }
     let profile = Arc::new(profile);
     let seed = options.seed.unwrap_or_else(|| SessionOptions::default().seed);
     if options.demo {
