@@ -1,6 +1,6 @@
 //! What plug-ins that wait are lent in a simulation: the simulated time, and no network.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bt_api::{Block, BoxFuture, Buffer, Datagrams, Host, Instant, PieceHash, Stream};
@@ -57,6 +57,14 @@ impl Host for VirtualHost {
 
     fn bind_udp(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
         Box::pin(ready(Err(nobody(&address.to_string()))))
+    }
+
+    fn bind_multicast(
+        &self,
+        group: SocketAddr,
+        _: Ipv4Addr,
+    ) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        Box::pin(ready(Err(nobody(&group.to_string()))))
     }
 
     fn resolve(&self, name: &str, _: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
