@@ -4,6 +4,7 @@ use {bt_policies as _, bt_storage as _};
 
 bt_api::ship_profile!("bittornado", "../profiles/bittornado.toml");
 bt_api::ship_profile!("free-rider", "../profiles/free-rider.toml");
+bt_api::ship_profile!("lan", "../profiles/lan.toml");
 bt_api::ship_profile!("mainline", "../profiles/mainline.toml");
 bt_api::ship_profile!("mainline-3.2", "../profiles/mainline-3.2.toml");
 bt_api::ship_profile!("mainline-4", "../profiles/mainline-4.toml");

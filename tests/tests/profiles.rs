@@ -73,7 +73,7 @@ fn tables() {
     refused(
         "[tracker]\nuse = [\"http\"]\n",
         "",
-        "p.toml:1:1: [tracker] is missing: it says which tracker client to use (this binary has: http, peer-file)",
+        "p.toml:1:1: [tracker] is missing: it says which tracker client to use (this binary has: http, lsd, none, peer-file, udp)",
     );
     refused(
         "[choke]",
@@ -113,7 +113,7 @@ fn plug_ins() {
     refused(
         "\"http\"",
         "\"htpp\"",
-        "p.toml:8:8: no tracker client is named `htpp`; did you mean `http`? (this binary has: http (bt-policies 0.1.0), peer-file (bt-policies 0.1.0))",
+        "p.toml:8:8: no tracker client is named `htpp`; did you mean `http`? (this binary has: http (bt-policies 0.1.0), lsd (bt-policies 0.1.0), none (bt-policies 0.1.0), peer-file (bt-policies 0.1.0), udp (bt-policies 0.1.0))",
     );
     refused("[\"http\"]", "3", r#"p.toml:8:7: expected a list of tracker clients such as ["http"], found 3"#);
     refused(
@@ -125,7 +125,7 @@ fn plug_ins() {
     refused(
         "use = [\"http\"]",
         "",
-        r#"p.toml:7:1: `use` is missing: it lists the tracker clients, such as ["http"] (this binary has: http, peer-file)"#,
+        r#"p.toml:7:1: `use` is missing: it lists the tracker clients, such as ["http"] (this binary has: http, lsd, none, peer-file, udp)"#,
     );
     refused(
         "\"http\"",
@@ -408,6 +408,7 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
         [
             "bittornado",
             "free-rider",
+            "lan",
             "mainline",
             "mainline-3.2",
             "mainline-4",

@@ -118,7 +118,11 @@ fn join(group: SocketAddr, interface: Ipv4Addr) -> std::io::Result<std::net::Udp
     // Windows binds to own addresses alone.
     let mut bound = group;
     if cfg!(windows) {
-        bound.set_ip(if group.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() });
+        bound.set_ip(if group.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        });
     }
     socket.bind(&bound.into())?;
     match group {
