@@ -25,7 +25,7 @@ use super::udp_packet::{self, Action, MAX_REPLY, MAX_SCRAPE};
 use super::udp_url::Url;
 use super::{lock, unsupported, yield_now};
 
-/// The most trackers whose connection ids are kept; those beyond are asked anew each time.
+/// The most trackers whose connection ids are kept.
 const MAX_CONNECTIONS: usize = 1000;
 
 /// After so many datagrams that are no answer, others may run.
@@ -188,7 +188,7 @@ impl Udp {
                 Ok(line) => line.exchange(&packet, asked, id, until, host).await,
                 Err(error) => Err(Failure::Io(error)),
             };
-            strays += line.as_mut().map_or(0, |line| std::mem::take(&mut line.strays));
+            strays += line.as_mut().map_or(0, |line| u64::from(std::mem::take(&mut line.strays)));
             match outcome {
                 Ok(Some(answer)) if known.is_some() => return Ok((answer, ipv4)),
                 Ok(Some(answer)) => {
@@ -196,9 +196,14 @@ impl Udp {
                     connected = true;
                 }
                 Ok(None) if silences == self.config.retries => return Err(silent(url, silences + 1, strays)),
-                Ok(None) => silences += 1,
-                // A tracker that was started anew, or that sees us elsewhere, knows the id no more. Whether it
-                // is the id that it minds shows with a new one.
+                Ok(None) => {
+                    silences += 1;
+                    if known.is_some() && !connected {
+                        lock(&self.connections).remove(&place);
+                    }
+                }
+                // A tracker that was started anew, or that sees us elsewhere, knows the id no more, and may or
+                // may not say so. Whether it is the id that it minds shows with a new one.
                 Err(Failure::Tracker(error)) if known.is_some() && !connected => {
                     if error.kind != TrackerErrorKind::Refused {
                         return Err(error);
@@ -340,7 +345,7 @@ fn unreachable(url: &Url<'_>, why: &str) -> TrackerError {
     TrackerError::new(TrackerErrorKind::Unreachable, message)
 }
 
-fn silent(url: &Url<'_>, packets: u32, strays: u32) -> TrackerError {
+fn silent(url: &Url<'_>, packets: u32, strays: u64) -> TrackerError {
     let mut message = format!("no answer from {} at UDP port {} to {packets} packets", url.name, url.port);
     if strays > 0 {
         message += &format!(" ({strays} others came, with a wrong sender or transaction)");

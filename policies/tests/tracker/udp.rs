@@ -274,6 +274,27 @@ fn a_connection_id_that_is_refused_is_asked_for_anew_once() {
 }
 
 #[test]
+fn a_tracker_that_was_started_anew_costs_one_time_out() {
+    // Of requests with an id that it does not know it takes no notice, as BEP 15 says.
+    let (mut id, mut requests) = (0_u64, 0);
+    let net = VirtualNet::new(&[four()], move |sent| {
+        if action(sent) == 0 {
+            id += 1;
+            return vec![sent.answered(0, sent.to, packet(0, sent, &id.to_be_bytes()))];
+        }
+        requests += 1;
+        let restarted = requests == 2;
+        if restarted { Vec::new() } else { tracker(sent) }
+    });
+    let client = client();
+    for _ in 0..2 {
+        net.run(client.announce(URL, &ANNOUNCE, &net)).unwrap();
+    }
+    assert_eq!(schedule(&net), [(0, 0), (0, 1), (0, 1), (15, 0), (15, 1)]);
+    assert_eq!(net.sent()[4].packet[..8], 2_u64.to_be_bytes());
+}
+
+#[test]
 fn what_breaks_the_protocol_is_said_in_one_line() {
     let error = |body: &'static [u8], action: u32| {
         let net = VirtualNet::new(
