@@ -14,6 +14,7 @@ bt_api::ship_profile!("fixed-permutation", "../profiles/fixed-permutation.toml")
 bt_api::ship_profile!("free-rider", "../profiles/free-rider.toml");
 bt_api::ship_profile!("give-to-get", "../profiles/give-to-get.toml");
 bt_api::ship_profile!("global-rarest", "../profiles/global-rarest.toml");
+bt_api::ship_profile!("lan", "../profiles/lan.toml");
 bt_api::ship_profile!("mainline", "../profiles/mainline.toml");
 bt_api::ship_profile!("mainline-3.2", "../profiles/mainline-3.2.toml");
 bt_api::ship_profile!("mainline-4", "../profiles/mainline-4.toml");

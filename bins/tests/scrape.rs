@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::{self, JoinHandle};
@@ -27,6 +27,24 @@ fn tracker(reply: Vec<u8>) -> (SocketAddr, JoinHandle<String>) {
 
 fn ok(body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+}
+
+/// A UDP tracker that answers one scrape of one torrent with these counts; gives the hash that it was asked about.
+fn udp_tracker([seeds, leechers, completed]: [u32; 3]) -> (SocketAddr, JoinHandle<Vec<u8>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let serve = move || {
+        let mut packet = [0; 100];
+        let (length, client) = socket.recv_from(&mut packet).unwrap();
+        assert_eq!(packet[..length][..12], *b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0");
+        socket.send_to(&[&packet[8..16], b"connect!"].concat(), client).unwrap();
+        let (length, client) = socket.recv_from(&mut packet).unwrap();
+        assert_eq!(packet[..length][..12], *b"connect!\0\0\0\x02");
+        let counts = [seeds, completed, leechers].map(u32::to_be_bytes).concat();
+        socket.send_to(&[&packet[8..16], &counts].concat(), client).unwrap();
+        packet[16..length].to_vec()
+    };
+    (address, thread::spawn(serve))
 }
 
 /// An address where nobody listens.
@@ -97,6 +115,16 @@ fn every_tracker_of_the_torrent_is_asked_and_told_in_order() {
         request.strip_prefix("GET /scrape?info_hash=").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
     assert_eq!(decoded(asked.unwrap()), hash);
     assert!(asked_b.join().unwrap().starts_with("GET /x/scrape.php?k=1&info_hash="));
+}
+
+#[test]
+fn udp_trackers_are_asked_too() {
+    let (_, hash) = info_hash(&torrent("hash-of-udp", &[]));
+    let (udp, asked) = udp_tracker([12, 3, 40]);
+    let url = format!("udp://{udp}/announce");
+    let told = scrape(&torrent("udp", &[&url]), &[]);
+    assert_eq!(told, (0, format!("{url}: 12 seeds, 3 leechers, completed 40 times\n"), String::new()));
+    assert_eq!(asked.join().unwrap(), hash);
 }
 
 #[test]

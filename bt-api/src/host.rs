@@ -3,9 +3,9 @@
 //! A store or a tracker client does nothing by itself that waits: it asks the [`Host`]. So it runs on the
 //! runtime of the network driver, and in virtual time in tests and simulations, unchanged.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::block::{Block, Buffer};
@@ -39,6 +39,22 @@ pub trait Host: Send + Sync {
 
     /// Binds a UDP socket to `address`.
     fn bind_udp(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>>;
+
+    /// Binds a UDP socket to the port of the multicast `group`, beside others on this machine that do, and joins
+    /// the group. What is sent to the group from it reaches the members on this machine too. `interface` is the
+    /// address of the interface to use for a group of IPv4, unspecified for the one that the system chooses; a
+    /// group of IPv6 names its interface by its scope id.
+    ///
+    /// # Errors
+    /// `InvalidInput` when `group` is no multicast address; `Unsupported`, unless a host says otherwise.
+    fn bind_multicast(
+        &self,
+        group: SocketAddr,
+        interface: Ipv4Addr,
+    ) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        let message = format!("this host cannot join {group} at {interface}");
+        Box::pin(ready(Err(std::io::Error::new(std::io::ErrorKind::Unsupported, message))))
+    }
 
     /// The addresses of `name` at `port`.
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>>;

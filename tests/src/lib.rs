@@ -7,6 +7,7 @@
 //! | [`binaries`] | this workspace's own binaries |
 //! | [`bt_lab`] | runs of `bt-lab` in a folder of their own |
 //! | [`bt_run`] | one run of `bt-run`, its summary and its event log |
+//! | [`npm_tracker`] | a UDP tracker on loopback, over IPv6 |
 //! | [`opentracker`] | a tracker on loopback |
 //! | [`clients`] | Transmission, aria2 and libtorrent |
 //! | [`greedy`] | peers that take or give as much as they can, to measure limits |
@@ -21,6 +22,7 @@ pub mod clients;
 pub mod content;
 pub mod greedy;
 pub mod mount;
+pub mod npm_tracker;
 pub mod opentracker;
 pub mod place;
 pub mod probe;

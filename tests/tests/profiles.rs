@@ -73,7 +73,7 @@ fn tables() {
     refused(
         "[tracker]\nuse = [\"http\"]\n",
         "",
-        "p.toml:1:1: [tracker] is missing: it says which tracker client to use (this binary has: http, peer-file)",
+        "p.toml:1:1: [tracker] is missing: it says which tracker client to use (this binary has: http, lsd, none, peer-file, udp)",
     );
     refused(
         "[choke]",
@@ -113,7 +113,7 @@ fn plug_ins() {
     refused(
         "\"http\"",
         "\"htpp\"",
-        "p.toml:8:8: no tracker client is named `htpp`; did you mean `http`? (this binary has: http (bt-policies 0.1.0), peer-file (bt-policies 0.1.0))",
+        "p.toml:8:8: no tracker client is named `htpp`; did you mean `http`? (this binary has: http (bt-policies 0.1.0), lsd (bt-policies 0.1.0), none (bt-policies 0.1.0), peer-file (bt-policies 0.1.0), udp (bt-policies 0.1.0))",
     );
     refused("[\"http\"]", "3", r#"p.toml:8:7: expected a list of tracker clients such as ["http"], found 3"#);
     refused(
@@ -125,7 +125,7 @@ fn plug_ins() {
     refused(
         "use = [\"http\"]",
         "",
-        r#"p.toml:7:1: `use` is missing: it lists the tracker clients, such as ["http"] (this binary has: http, peer-file)"#,
+        r#"p.toml:7:1: `use` is missing: it lists the tracker clients, such as ["http"] (this binary has: http, lsd, none, peer-file, udp)"#,
     );
     refused(
         "\"http\"",
@@ -418,6 +418,7 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
             "free-rider",
             "give-to-get",
             "global-rarest",
+            "lan",
             "mainline",
             "mainline-3.2",
             "mainline-4",
@@ -545,6 +546,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: bitos, bittornado, bittyrant-1.1, bittyrant-paper, block-tft, deadline, fair-torrent, fan-lui-chiu, fixed-permutation, free-rider, give-to-get, global-rarest, mainline, mainline-3.2, mainline-4, memory, mode-suppression, modern, portion, prop-share, random, random-choker, rfwpms, sequential, smart-seed, super-seed, zipf)"
+         (this binary has: bitos, bittornado, bittyrant-1.1, bittyrant-paper, block-tft, deadline, fair-torrent, fan-lui-chiu, fixed-permutation, free-rider, give-to-get, global-rarest, lan, mainline, mainline-3.2, mainline-4, memory, mode-suppression, modern, portion, prop-share, random, random-choker, rfwpms, sequential, smart-seed, super-seed, zipf)"
     );
 }

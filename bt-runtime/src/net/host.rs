@@ -1,6 +1,6 @@
 //! The runtime that stores and tracker clients are lent: async-std's, behind [`Host`].
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use async_std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use async_std::task;
 use bt_api::{Block, BoxFuture, Buffer, Datagrams, Host, Instant, PieceHash, Stream};
 use sha1::{Digest, Sha1};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::store::hashing::hash_into;
 use crate::store::pool::BufferPool;
@@ -85,10 +86,59 @@ impl Host for NetHost {
         })
     }
 
+    fn bind_multicast(
+        &self,
+        group: SocketAddr,
+        interface: Ipv4Addr,
+    ) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        Box::pin(async move {
+            let socket = join(group, interface)?;
+            Ok(Box::new(NetDatagrams(socket.into())) as Box<dyn Datagrams>)
+        })
+    }
+
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
         let name = name.to_owned();
         Box::pin(async move { Ok((name.as_str(), port).to_socket_addrs().await?.collect()) })
     }
+}
+
+/// A member of `group`.
+fn join(group: SocketAddr, interface: Ipv4Addr) -> std::io::Result<std::net::UdpSocket> {
+    if !group.ip().is_multicast() {
+        let message = format!("{group} is no multicast address");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
+    }
+    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    if group.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Bound to the group, it hears only what was sent to the group: no stranger far away can reach it.
+    // Windows binds to own addresses alone.
+    let mut bound = group;
+    if cfg!(windows) {
+        bound.set_ip(if group.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        });
+    }
+    socket.bind(&bound.into())?;
+    match group {
+        SocketAddr::V4(group) => {
+            socket.join_multicast_v4(group.ip(), &interface)?;
+            socket.set_multicast_if_v4(&interface)?;
+            socket.set_multicast_loop_v4(true)?;
+        }
+        SocketAddr::V6(group) => {
+            socket.join_multicast_v6(group.ip(), group.scope_id())?;
+            socket.set_multicast_if_v6(group.scope_id())?;
+            socket.set_multicast_loop_v6(true)?;
+        }
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 struct NetDatagrams(UdpSocket);
@@ -104,5 +154,33 @@ impl Datagrams for NetDatagrams {
 
     fn local_address(&self) -> std::io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_a_group_on_one_machine_hear_each_other_and_themselves() {
+        let host = NetHost::new(BufferPool::new(0));
+        let interface = Ipv4Addr::LOCALHOST;
+        // The port is any that is free, so that runs side by side do not hear each other.
+        let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let group = SocketAddr::from(([239, 192, 152, 143], port));
+        task::block_on(async {
+            let one = host.bind_multicast(group, interface).await.unwrap();
+            let other = host.bind_multicast(group, interface).await.unwrap();
+            one.send_to(b"hello", group).await.unwrap();
+            for member in [&one, &other] {
+                let mut bytes = [0; 10];
+                let hearing = member.receive_from(&mut bytes);
+                let (length, from) =
+                    async_std::future::timeout(Duration::from_secs(10), hearing).await.unwrap().unwrap();
+                assert_eq!((&bytes[..length], from.ip()), (&b"hello"[..], interface.into()));
+            }
+            let nobody = host.bind_multicast(([127, 0, 0, 1], port).into(), interface).await;
+            assert_eq!(nobody.err().unwrap().kind(), std::io::ErrorKind::InvalidInput);
+        });
     }
 }

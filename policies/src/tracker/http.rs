@@ -29,8 +29,8 @@ use surf::{Response, StatusCode};
 use url::Url;
 
 use super::http_connect::{Connection, too_large};
-use super::read_file;
 use super::reply::{self, malformed};
+use super::{read_file, unsupported};
 
 /// The most torrents named in one scrape: some 70 bytes each, and servers take 8 KiB of request.
 const MAX_SCRAPE: usize = 50;
@@ -320,10 +320,6 @@ fn add_roots(roots: &mut RootCertStore, file: &Path) -> io::Result<()> {
         roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
     }
     if roots.len() == before { Err(io::Error::other("no certificate in it")) } else { Ok(()) }
-}
-
-fn unsupported(message: impl Into<String>) -> TrackerError {
-    TrackerError::new(TrackerErrorKind::Unsupported, message)
 }
 
 #[cfg(test)]

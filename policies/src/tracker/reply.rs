@@ -85,8 +85,7 @@ fn accepted(reply: &[u8]) -> Result<Dictionary<'_>, TrackerError> {
     let reply = Dictionary::parse(reply, "the reply")?;
     match reply.text("failure reason")? {
         None => Ok(reply),
-        Some(b"") => Err(refused("the tracker refused without a reason".to_owned())),
-        Some(reason) => Err(refused(message(reason))),
+        Some(reason) => Err(refusal(reason)),
     }
 }
 
@@ -122,6 +121,15 @@ where
         let length = text.len();
         return Err(malformed(format!("`{key}` must hold {} bytes a peer, found {length} in all", N + 2)));
     }
+    take_peers(text, peers);
+    Ok(())
+}
+
+/// Adds the peers in `text`, each an address of `N` bytes and a port of two, as far as there is room for them.
+pub(super) fn take_peers<const N: usize>(text: &[u8], peers: &mut Vec<PeerAddress>)
+where
+    IpAddr: From<[u8; N]>,
+{
     let decoded = text.chunks_exact(N + 2).map(|peer| {
         let (ip, port) = peer.split_first_chunk::<N>().expect("a chunk has N + 2 bytes");
         (IpAddr::from(*ip), u16::from_be_bytes([port[0], port[1]]))
@@ -129,7 +137,6 @@ where
     let room = MAX_PEERS.saturating_sub(peers.len());
     let reachable = decoded.filter(|&(_, port)| port != 0).take(room);
     peers.extend(reachable.map(|address| PeerAddress { address: address.into(), id: None }));
-    Ok(())
 }
 
 /// A bencoded dictionary: its keys, and each value as the bytes that encode it.
@@ -251,6 +258,14 @@ fn broken(bytes: &[u8], at: usize) -> TrackerError {
 
 pub(super) fn malformed(message: impl Into<String>) -> TrackerError {
     TrackerError::new(TrackerErrorKind::Malformed, message)
+}
+
+/// The tracker's own words, for not doing what it was asked.
+pub(super) fn refusal(reason: &[u8]) -> TrackerError {
+    match reason {
+        b"" => refused("the tracker refused without a reason".to_owned()),
+        reason => refused(message(reason)),
+    }
 }
 
 fn refused(message: String) -> TrackerError {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use async_std::net::ToSocketAddrs;
 use bt_api::{Block, BoxFuture, Buffer, Datagrams, Host, Instant, PieceHash, Stream};
 use futures::FutureExt;
 use futures::channel::oneshot;
@@ -54,11 +55,32 @@ impl Host for TestHost {
         .boxed()
     }
 
-    fn bind_udp(&self, _address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
-        panic!("an HTTP tracker client needs no UDP")
+    fn bind_udp(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        async move {
+            let socket = async_std::net::UdpSocket::bind(address).await?;
+            Ok(Box::new(Socket(socket)) as Box<dyn Datagrams>)
+        }
+        .boxed()
     }
 
-    fn resolve(&self, _name: &str, _port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
-        panic!("connect resolves names")
+    fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
+        let name = name.to_owned();
+        async move { Ok((name.as_str(), port).to_socket_addrs().await?.collect()) }.boxed()
+    }
+}
+
+struct Socket(async_std::net::UdpSocket);
+
+impl Datagrams for Socket {
+    fn send_to<'a>(&'a self, bytes: &'a [u8], to: SocketAddr) -> BoxFuture<'a, std::io::Result<()>> {
+        async move { self.0.send_to(bytes, to).await.map(|_| ()) }.boxed()
+    }
+
+    fn receive_from<'a>(&'a self, into: &'a mut [u8]) -> BoxFuture<'a, std::io::Result<(usize, SocketAddr)>> {
+        self.0.recv_from(into).boxed()
+    }
+
+    fn local_address(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
     }
 }

@@ -71,6 +71,15 @@ impl Host for VirtualHost {
         Box::pin(ready(bound.map(|socket| Box::new(socket) as Box<dyn Datagrams>)))
     }
 
+    fn bind_multicast(
+        &self,
+        _: SocketAddr,
+        _: Ipv4Addr,
+    ) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        let message = "the simulated network has no multicast";
+        Box::pin(ready(Err(std::io::Error::new(std::io::ErrorKind::Unsupported, message))))
+    }
+
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
         Box::pin(ready(self.network.resolve(name, port)))
     }

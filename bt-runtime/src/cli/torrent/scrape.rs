@@ -19,7 +19,8 @@ use crate::{Profile, net};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   bt-torrent scrape album.torrent
-  bt-torrent scrape --json --tracker http://tracker.example/announce album.torrent")]
+  bt-torrent scrape --json --tracker http://tracker.example/announce album.torrent
+  bt-torrent scrape --tracker udp://tracker.example:6969 album.torrent")]
 pub(super) struct Options {
     /// The torrent file
     torrent: PathBuf,
