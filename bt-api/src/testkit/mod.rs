@@ -1,7 +1,9 @@
 //! Help for tests of plug-ins, for the feature `testkit`.
 //!
 //! - **Conformance kits**: what each trait promises, as one named test a promise. An author writes one line and
-//!   cargo names the promise that is broken: [`choke_conformance!`], [`piece_conformance!`].
+//!   cargo names the promise that is broken: [`choke_conformance!`], [`piece_conformance!`],
+//!   [`storage_conformance!`], [`layer_conformance!`], [`tracker_conformance!`] and, for clients of the scheme
+//!   `http`, [`http_tracker_conformance!`].
 //! - **Drivers** that play the engine's part around one policy, for tests of what only that policy does:
 //!   [`choke::Client`], [`piece::Client`].
 //! - [`TestHost`], a [`Host`](crate::Host) in virtual time.
@@ -14,18 +16,24 @@
 //! ```
 //!
 //! The tests stand in a module of the name before the colon, which is needed where one file tests several.
-//! Where a plug-in needs more than a table, `name = subject` takes a [`Subject`].
-//! Everything is seeded and in virtual time: what fails once fails again.
+//! Where a plug-in needs more than a table, `name = subject` takes a [`Subject`] (of stores, a
+//! [`storage::Subject`]). Everything is seeded and in virtual time: what fails once fails again.
 
 mod host;
 mod subject;
 
 pub mod choke;
 pub mod piece;
+pub mod storage;
+pub mod tracker;
 
-pub use crate::{choke_conformance, piece_conformance};
+pub use crate::{
+    choke_conformance, http_tracker_conformance, layer_conformance, piece_conformance, storage_conformance,
+    tracker_conformance,
+};
 pub use host::{Network, TestClock, TestHost};
 pub use subject::{Broken, Subject, broken_promises};
+pub use tracker::http as http_tracker;
 
 /// A module `$name` with one test for each promise of a kit to `$subject`.
 #[doc(hidden)]
