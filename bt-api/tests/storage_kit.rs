@@ -245,8 +245,8 @@ fn subject(flaw: Flaw) -> Subject {
         Box::new(flawed) as Box<dyn StorageBackend>
     };
     let roomy = build.clone();
-    Subject::new("flawed", move || roomy(&inner))
-        .with_little_room_in(move || build(&Reference::with_room(10_000)))
+    let cramped = Subject::new("flawed", move || build(&Reference::with_room(10_000)));
+    Subject::new("flawed", move || roomy(&inner)).with_little_room(cramped)
 }
 
 bt_api::testkit::storage_conformance!(a_good_store = subject(Flaw::None));

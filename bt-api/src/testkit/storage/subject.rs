@@ -24,8 +24,7 @@ impl Subject {
     /// The backend `P` under each of these tables, in TOML; with none under its defaults.
     ///
     /// # Panics
-    /// When a table is not one of the plug-in, as [`with_little_room`](Self::with_little_room) and
-    /// [`behind`](Self::behind) do.
+    /// When a table is not one of the plug-in, as [`behind`](Self::behind) does.
     pub fn of<P: Plugin<Kind = plugin::Storage>>(tables: &[&str]) -> Self {
         Self { name: P::NAME, variants: variants::<P>(tables), cramped: Vec::new(), volatile: false }
     }
@@ -44,19 +43,10 @@ impl Subject {
         Self { volatile: true, ..self }
     }
 
-    /// Under this table the backend `P` has room for less than 64 KiB: see [`super::a_full_store_says_so`].
+    /// As `cramped` it has room for less than 64 KiB: see [`super::a_full_store_says_so`].
     #[must_use]
-    pub fn with_little_room<P: Plugin<Kind = plugin::Storage>>(self, table: &str) -> Self {
-        Self { cramped: variants::<P>(&[table]), ..self }
-    }
-
-    /// What `build` builds has room for less than 64 KiB.
-    #[must_use]
-    pub fn with_little_room_in(
-        self,
-        build: impl Fn() -> Box<dyn StorageBackend> + Send + Sync + 'static,
-    ) -> Self {
-        Self { cramped: vec![(String::new(), Box::new(build))], ..self }
+    pub fn with_little_room(self, cramped: Self) -> Self {
+        Self { cramped: cramped.variants, ..self }
     }
 
     /// The same stores behind the layer `L` with this table.

@@ -315,7 +315,8 @@ pub fn changed_replies_do_no_harm(subject: &Subject) {
                  6:peers60:e";
     let chunked =
         [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n21\r\n", GOOD, b"\r\n0\r\n\r\n"].concat();
-    let replies = [ok(body), ok(GOOD), chunked, with_status("302 Found\r\nLocation: /beside/the?first=one", "")];
+    let replies =
+        [ok(body), ok(GOOD), chunked, with_status("302 Found\r\nLocation: /beside/the?first=one", "")];
     subject.for_each_client(|client| {
         let mut rng = rng::stream(1, 0, "replies");
         for round in 0..3000 {
