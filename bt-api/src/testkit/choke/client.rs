@@ -238,9 +238,9 @@ impl<P: ChokePolicy> Client<P> {
 
     /// Holds the reasons of the last round against the closed list and the policy's `name`.
     pub(super) fn check_reasons(&mut self, name: &str) {
-        let reasons = self.log.last().into_iter().flatten().map(|unchoke| unchoke.reason);
+        let mut reasons = self.log.last().into_iter().flatten().map(|unchoke| unchoke.reason);
         let own = |reason: &Reason| reason.0.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
-        let other = reasons.filter(|reason| !REASONS.contains(reason) && !own(reason)).next();
+        let other = reasons.find(|reason| !REASONS.contains(reason) && !own(reason));
         if let Some(reason) = other {
             let how = format!("the reason `{reason}` is not of the list and does not begin with `{name}:`");
             self.broke("reasons_are_of_the_list_or_under_its_own_name", how);
