@@ -32,6 +32,7 @@ mod client;
 mod history;
 
 use crate::choke::ChokePolicy;
+use crate::testkit::Promise;
 use crate::view::PeerKey;
 
 pub use client::Client;
@@ -72,7 +73,7 @@ macro_rules! __choke_promises {
 }
 
 /// The promises by name.
-pub const PROMISES: &[(&str, fn(&Subject))] = __choke_promises! { __conformance_table };
+pub const PROMISES: &[Promise<Subject>] = __choke_promises! { __conformance_table };
 
 macro_rules! promises_of_histories {
     ($($(#[$doc:meta])* $promise:ident)*) => {

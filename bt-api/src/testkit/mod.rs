@@ -32,7 +32,7 @@ pub use crate::{
     tracker_conformance,
 };
 pub use host::{Network, TestClock, TestHost};
-pub use subject::{Broken, Subject, broken_promises};
+pub use subject::{Broken, Promise, Subject, broken_promises};
 pub use tracker::http as http_tracker;
 
 /// A module `$name` with one test for each promise of a kit to `$subject`.

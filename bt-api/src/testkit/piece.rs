@@ -5,6 +5,7 @@ mod history;
 
 use crate::block::{BlockRef, PieceIndex};
 use crate::piece::PiecePolicy;
+use crate::testkit::Promise;
 
 pub use client::{BLOCK, Client, PIECE};
 
@@ -48,7 +49,7 @@ macro_rules! __piece_promises {
 }
 
 /// The promises by name.
-pub const PROMISES: &[(&str, fn(&Subject))] = __piece_promises! { __conformance_table };
+pub const PROMISES: &[Promise<Subject>] = __piece_promises! { __conformance_table };
 
 macro_rules! promises_of_histories {
     ($($(#[$doc:meta])* $promise:ident)*) => {

@@ -84,8 +84,11 @@ pub struct Broken {
     pub how: String,
 }
 
+/// A promise to a subject `S`: the name of its test, and what fails when it is broken.
+pub type Promise<S> = (&'static str, fn(&S));
+
 /// The names of those of a kit's `promises` that `subject` breaks.
-pub fn broken_promises<S>(promises: &[(&'static str, fn(&S))], subject: &S) -> Vec<&'static str> {
+pub fn broken_promises<S>(promises: &[Promise<S>], subject: &S) -> Vec<&'static str> {
     let broken = promises.iter().filter(|(_, promise)| panic_of(|| promise(subject)).is_some());
     broken.map(|&(name, _)| name).collect()
 }

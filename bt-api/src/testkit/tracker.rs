@@ -8,7 +8,7 @@ mod script;
 
 use futures::FutureExt;
 
-use crate::testkit::TestHost;
+use crate::testkit::{Promise, TestHost};
 use crate::time::Instant;
 use crate::torrent::{InfoHash, PeerId};
 use crate::tracker::{Announce, TrackerClient, TrackerError, TrackerErrorKind};
@@ -49,7 +49,7 @@ macro_rules! __tracker_promises {
 }
 
 /// The promises of any client by name.
-pub const PROMISES: &[(&str, fn(&Subject))] = crate::__tracker_promises! { __conformance_table };
+pub const PROMISES: &[Promise<Subject>] = crate::__tracker_promises! { __conformance_table };
 
 /// An hour: no client may be busy for longer with one call.
 pub(super) const LIMIT: Instant = Instant::from_secs(3600);

@@ -13,9 +13,10 @@ use super::subject::LayerSubject;
 use crate::block::{Block, PieceIndex, PieceSet};
 use crate::rng::{self, below};
 use crate::storage::{StorageError, StorageErrorKind, StorageLayer, TorrentStore};
+use crate::testkit::Promise;
 
 /// The promises of layers by name.
-pub const LAYER_PROMISES: &[(&str, fn(&LayerSubject))] = crate::__layer_promises! { __conformance_table };
+pub const LAYER_PROMISES: &[Promise<LayerSubject>] = crate::__layer_promises! { __conformance_table };
 
 /// Around the [`Reference`] it answers any calls as the bare one does, and leaves the same bytes behind.
 ///

@@ -15,10 +15,12 @@ use crate::torrent::{InfoHash, Torrent};
 /// Keeps torrents in memory, by folder and info-hash, as long as one of its clones lives.
 #[derive(Clone, Debug)]
 pub struct Reference {
-    torrents: Arc<Mutex<BTreeMap<(PathBuf, InfoHash), Arc<Mutex<Kept>>>>>,
+    torrents: Arc<Mutex<Torrents>>,
     /// The most bytes of one torrent.
     room: usize,
 }
+
+type Torrents = BTreeMap<(PathBuf, InfoHash), Arc<Mutex<Kept>>>;
 
 impl Default for Reference {
     fn default() -> Self {

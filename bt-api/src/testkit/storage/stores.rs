@@ -10,10 +10,11 @@ use super::scene::{Scene, blocks, pattern};
 use super::subject::Subject;
 use crate::block::{Block, PieceIndex};
 use crate::storage::{StorageError, StorageErrorKind};
+use crate::testkit::Promise;
 use crate::torrent::InfoHash;
 
 /// The promises of stores by name.
-pub const PROMISES: &[(&str, fn(&Subject))] = crate::__storage_promises! { __conformance_table };
+pub const PROMISES: &[Promise<Subject>] = crate::__storage_promises! { __conformance_table };
 
 /// A span that reaches over the edges of files is written and read as one.
 ///

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use super::script::{Reply, Script, Tracker};
 use super::{LIMIT, Subject, announce, announced};
 use crate::rng::{self, below};
-use crate::testkit::TestHost;
+use crate::testkit::{Promise, TestHost};
 use crate::torrent::InfoHash;
 use crate::tracker::{AnnounceReply, TrackerClient, TrackerError, TrackerErrorKind};
 
@@ -58,7 +58,7 @@ macro_rules! __http_tracker_promises {
 }
 
 /// The promises by name.
-pub const PROMISES: &[(&str, fn(&Subject))] = crate::__http_tracker_promises! { __conformance_table };
+pub const PROMISES: &[Promise<Subject>] = crate::__http_tracker_promises! { __conformance_table };
 
 const URL: &str = "http://tracker.invalid:6969/announce";
 
