@@ -60,6 +60,48 @@ pub trait ChokePolicy: Send {
     ) -> Serve;
 }
 
+/// A policy in a box is one, as a policy that wraps another holds it.
+impl<P: ChokePolicy + ?Sized> ChokePolicy for Box<P> {
+    fn next_round(&self) -> Instant {
+        (**self).next_round()
+    }
+
+    fn max_interested(&self) -> usize {
+        (**self).max_interested()
+    }
+
+    fn notice(
+        &mut self,
+        now: Instant,
+        event: PeerEvent<'_>,
+        swarm: &SwarmView<'_>,
+        rng: &mut dyn Rng,
+    ) -> Notice {
+        (**self).notice(now, event, swarm, rng)
+    }
+
+    fn choose(
+        &mut self,
+        now: Instant,
+        cause: Cause,
+        swarm: &SwarmView<'_>,
+        rng: &mut dyn Rng,
+        unchokes: &mut Unchokes,
+    ) {
+        (**self).choose(now, cause, swarm, rng, unchokes);
+    }
+
+    fn serve(
+        &mut self,
+        now: Instant,
+        waiting: &Waiting<'_>,
+        swarm: &SwarmView<'_>,
+        rng: &mut dyn Rng,
+    ) -> Serve {
+        (**self).serve(now, waiting, swarm, rng)
+    }
+}
+
 /// What happened to a peer.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

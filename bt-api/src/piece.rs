@@ -44,6 +44,35 @@ pub trait PiecePolicy: Send {
     ) -> Advertise;
 }
 
+/// A policy in a box is one, as a policy that wraps another holds it.
+impl<P: PiecePolicy + ?Sized> PiecePolicy for Box<P> {
+    fn pick(&mut self, now: Instant, peer: &PeerFacts, pieces: &PieceView<'_>, rng: &mut dyn Rng) -> Pick {
+        (**self).pick(now, peer, pieces, rng)
+    }
+
+    fn notice(&mut self, now: Instant, event: PieceEvent, pieces: &PieceView<'_>, rng: &mut dyn Rng) {
+        (**self).notice(now, event, pieces, rng);
+    }
+
+    fn endgame(&mut self, pieces: &PieceView<'_>) -> bool {
+        (**self).endgame(pieces)
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        (**self).next_wakeup()
+    }
+
+    fn advertise(
+        &mut self,
+        now: Instant,
+        peer: PeerKey,
+        pieces: &PieceView<'_>,
+        rng: &mut dyn Rng,
+    ) -> Advertise {
+        (**self).advertise(now, peer, pieces, rng)
+    }
+}
+
 /// What to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {

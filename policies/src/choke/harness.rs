@@ -1,44 +1,35 @@
-//! A client around one choker, for tests: it tells the policy what an engine would, carries out its answers,
-//! and holds every round against what the trait promises.
+//! The kit's client around one choker, in the notation of these tests: peers are letters, their state is a word.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::ops::{Deref, DerefMut};
 
-use bt_api::rng::{self, Generator};
-use bt_api::{
-    Cause, ChokePolicy, Instant, Notice, OwnFacts, PeerEvent, PeerFacts, PeerKey, Reason, Rng, SwarmView,
-    Unchoke, Unchokes,
-};
+use bt_api::testkit::choke;
+use bt_api::{Cause, ChokePolicy, PeerEvent, PeerFacts, PeerKey, Reason, Rng, rng};
 use proptest::prelude::*;
 
 pub(crate) mod exchange;
 
 /// One client; its peers are letters.
-pub(crate) struct Client<P> {
-    pub(crate) policy: P,
-    pub(crate) own: OwnFacts,
-    pub(crate) peers: Vec<PeerFacts>,
-    pub(crate) now: Instant,
-    /// What each round so far answered.
-    pub(crate) log: Vec<Vec<Unchoke>>,
-    rng: Generator,
+pub(crate) struct Client<P>(choke::Client<P>);
+
+impl<P> Deref for Client<P> {
+    type Target = choke::Client<P>;
+    fn deref(&self) -> &choke::Client<P> {
+        &self.0
+    }
+}
+
+impl<P> DerefMut for Client<P> {
+    fn deref_mut(&mut self) -> &mut choke::Client<P> {
+        &mut self.0
+    }
 }
 
 impl<P: ChokePolicy> Client<P> {
     /// A client at the start of its run: a policy that wants a round at once gets it.
     pub(crate) fn new(policy: P, seed: u64) -> Self {
-        let mut client = Self {
-            policy,
-            own: OwnFacts::default(),
-            peers: Vec::new(),
-            now: Instant::ZERO,
-            log: Vec::new(),
-            rng: rng::stream(seed, 0, "choke"),
-        };
-        if client.policy.next_round() <= client.now {
-            client.round(Cause::Timer);
-        }
-        client
+        Self(choke::Client::new(policy, seed))
     }
 
     /// Connects a peer for each word: a letter, then `-` when it is not interested, `!` when it is interested
@@ -58,82 +49,57 @@ impl<P: ChokePolicy> Client<P> {
     }
 
     pub(crate) fn connect(&mut self, peer: char) {
-        let key = self.insert(peer);
-        self.event(PeerEvent::Connected(key));
+        self.0.connect(key(peer));
+        self.check();
     }
 
     /// Connects `peer` while the policy's next draw below `bound` is `draw`.
     pub(crate) fn connect_with(&mut self, peer: char, (draw, bound): (u32, u32)) {
-        let key = self.insert(peer);
-        let mut scripted = Scripted { draw, bound };
-        let swarm = SwarmView::new(&self.own, &self.peers);
-        if self.policy.notice(self.now, PeerEvent::Connected(key), &swarm, &mut scripted) == Notice::Rechoke {
-            self.round(Cause::Event);
-        }
-    }
-
-    fn insert(&mut self, peer: char) -> PeerKey {
-        let address = "192.0.2.1:6881".parse().expect("an address");
-        let facts = PeerFacts::new(PeerKey(u32::from(peer)), address, true, self.now, 1);
-        let place = self.peers.partition_point(|one| one.key < facts.key);
-        self.peers.insert(place, facts);
-        PeerKey(u32::from(peer))
+        self.0.connect_with(key(peer), &mut Scripted { draw, bound });
+        self.check();
     }
 
     pub(crate) fn leave(&mut self, peer: char) {
-        let place = self.peers.iter().position(|one| one.key.0 == u32::from(peer)).expect("connected");
-        let gone = self.peers.remove(place);
-        self.event(PeerEvent::Gone(&gone));
+        self.0.leave(key(peer));
+        self.check();
     }
 
     pub(crate) fn interest(&mut self, peer: char, interested: bool) {
-        self.peer(peer).peer_interested = interested;
-        let key = PeerKey(u32::from(peer));
-        self.event(if interested { PeerEvent::Interested(key) } else { PeerEvent::NotInterested(key) });
+        self.0.interest(key(peer), interested);
+        self.check();
     }
 
     pub(crate) fn snub(&mut self, peer: char) {
-        self.peer(peer).snubbed = true;
-        self.event(PeerEvent::Snubbed(PeerKey(u32::from(peer))));
+        self.0.snub(key(peer));
+        self.check();
     }
 
     pub(crate) fn event(&mut self, event: PeerEvent<'_>) {
-        let swarm = SwarmView::new(&self.own, &self.peers);
-        if self.policy.notice(self.now, event, &swarm, &mut self.rng) == Notice::Rechoke {
-            self.round(Cause::Event);
-        }
+        self.0.event(event);
+        self.check();
     }
 
     /// Lets time pass until the policy's next round, and runs it.
     pub(crate) fn tick(&mut self) {
-        let next = self.policy.next_round();
-        assert!(next > self.now, "the round at {} is not in the future of {}", next, self.now);
-        self.now = next;
-        self.round(Cause::Timer);
+        self.0.tick();
+        self.check();
     }
 
     /// A round now.
     pub(crate) fn round(&mut self, cause: Cause) {
-        let mut unchokes = Unchokes::new();
-        let swarm = SwarmView::new(&self.own, &self.peers);
-        self.policy.choose(self.now, cause, &swarm, &mut self.rng, &mut unchokes);
-        let served: BTreeSet<PeerKey> = unchokes.as_slice().iter().map(|one| one.peer).collect();
-        assert_eq!(served.len(), unchokes.as_slice().len(), "a peer is served twice");
-        let facts = served.iter().map(|&peer| swarm.peer(peer).expect("only connected peers are served"));
-        let interested = facts.filter(|peer| peer.peer_interested).count();
-        assert!(interested <= self.policy.max_interested(), "{interested} interested peers are served");
-        for peer in &mut self.peers {
-            let choke = !served.contains(&peer.key);
-            if peer.am_choking && !choke {
-                peer.am_unchoked = Some(self.now);
-            }
-            peer.am_choking = choke;
-        }
-        self.log.push(unchokes.as_slice().to_vec());
+        self.0.round(cause);
+        self.check();
+    }
+
+    /// The trait lets a policy name a peer twice; ours do not.
+    fn check(&self) {
+        let Some(last) = self.log.last() else { return };
+        let served: BTreeSet<PeerKey> = last.iter().map(|one| one.peer).collect();
+        assert_eq!(served.len(), last.len(), "a peer is served twice");
     }
 
     pub(crate) fn peer(&mut self, peer: char) -> &mut PeerFacts {
-        self.peers.iter_mut().find(|one| one.key.0 == u32::from(peer)).expect("connected")
+        self.0.peer(key(peer))
     }
 
     /// The peers that are served.
@@ -148,6 +114,10 @@ impl<P: ChokePolicy> Client<P> {
             last.iter().filter(|one| one.reason == reason).map(|one| one.peer).collect();
         letters(peers.into_iter())
     }
+}
+
+fn key(peer: char) -> PeerKey {
+    PeerKey(u32::from(peer))
 }
 
 /// The letters of `peers`.

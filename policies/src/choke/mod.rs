@@ -14,7 +14,7 @@
 //! To add one: copy the file nearest to it, give it a name of its own, add its `mod` line here, and name it
 //! in a profile: `use = "its-name"` under `[choke]`. `bt-run --list` shows it then, and `--defaults
 //! its-name` its keys. What the trait asks of it stands in the [guide](bt_api::guide::choker); `harness.rs`
-//! drives it in tests and holds every round against the trait's promises.
+//! drives it in tests, and a line in `tests/conformance.rs` holds it against the trait's promises.
 
 pub mod bittyrant;
 pub mod block_tft;

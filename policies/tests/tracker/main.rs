@@ -1,5 +1,6 @@
 //! The tracker clients, asked as the network driver asks them.
 
+mod conformance;
 mod host;
 #[cfg(feature = "http")]
 mod http;

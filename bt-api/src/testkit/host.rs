@@ -1,11 +1,12 @@
-//! Help for tests of plug-ins: a [`Host`] in virtual time, for the feature `testkit`.
+//! A [`Host`] in virtual time, without a network or with one that a test scripts.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -17,7 +18,8 @@ use crate::host::{Datagrams, Host, Stream};
 use crate::time::Instant;
 use crate::torrent::PieceHash;
 
-/// A [`Host`] whose clock only the test moves, which works at once on the caller's thread and has no network.
+/// A [`Host`] whose clock only the test moves, which works at once on the caller's thread and has no network
+/// unless the test gives it one.
 ///
 /// ```
 /// use bt_api::testkit::TestHost;
@@ -35,13 +37,58 @@ pub struct TestHost {
     /// Blocking work that waits for [`Self::run_held`], where the test holds work back.
     held: Mutex<Option<VecDeque<Work>>>,
     looked_at: AtomicU32,
+    network: Option<Box<dyn Network>>,
+}
+
+/// What a [`TestHost`] is connected to: [`Host`]'s methods of these names go to it.
+pub trait Network: Send + Sync {
+    /// Connects over TCP to `port` at `name`. `clock` sleeps in the host's time.
+    fn connect(&self, name: &str, port: u16, clock: TestClock) -> std::io::Result<Box<dyn Stream>>;
+
+    /// Binds a UDP socket to `address`.
+    fn bind_udp(&self, address: SocketAddr, clock: TestClock) -> std::io::Result<Box<dyn Datagrams>>;
+
+    /// The addresses of `name` at `port`.
+    fn resolve(&self, name: &str, port: u16) -> std::io::Result<Vec<SocketAddr>>;
+}
+
+/// The clock of a [`TestHost`], for the far ends of its connections.
+#[derive(Clone)]
+pub struct TestClock(Arc<Mutex<Clock>>);
+
+impl TestClock {
+    /// The host's time.
+    pub fn now(&self) -> Instant {
+        lock(&self.0).now
+    }
+
+    /// Waits until `when`.
+    pub fn sleep_until(&self, when: Instant) -> BoxFuture<'static, ()> {
+        let clock = self.0.clone();
+        Box::pin(poll_fn(move |context| {
+            let mut clock = lock(&clock);
+            if clock.auto {
+                clock.now = clock.now.max(when);
+            }
+            if clock.now >= when {
+                return Poll::Ready(());
+            }
+            let known =
+                clock.sleepers.iter().any(|(due, waker)| *due == when && waker.will_wake(context.waker()));
+            if !known {
+                clock.sleepers.push((when, context.waker().clone()));
+            }
+            Poll::Pending
+        }))
+    }
 }
 
 #[derive(Default)]
 struct Clock {
     now: Instant,
     auto: bool,
-    sleepers: Vec<Waker>,
+    /// Who waits, and until when; some may have been dropped since.
+    sleepers: Vec<(Instant, Waker)>,
 }
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -59,6 +106,11 @@ impl TestHost {
         host
     }
 
+    /// A host that reaches `network`.
+    pub fn with_network(network: impl Network + 'static) -> Arc<Self> {
+        Arc::new(Self { network: Some(Box::new(network)), ..Self::default() })
+    }
+
     /// Moves the clock on, and wakes who slept until then.
     pub fn advance(&self, by: Duration) {
         let mut clock = lock(&self.clock);
@@ -66,7 +118,24 @@ impl TestHost {
         let sleepers = std::mem::take(&mut clock.sleepers);
         drop(clock);
         // Who is not due yet looks at the clock and sleeps again.
-        sleepers.into_iter().for_each(Waker::wake);
+        sleepers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Drives `future` and moves the clock from one end of a sleep to the next. `None` when it does not end by
+    /// `limit`, or waits for something that no sleep brings about.
+    pub fn run<T>(&self, limit: Instant, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return Some(value);
+            }
+            let next = lock(&self.clock).sleepers.iter().map(|&(due, _)| due).min()?;
+            if next > limit {
+                return None;
+            }
+            self.advance(next - self.now());
+        }
     }
 
     /// The most pieces that a store said it has looked at.
@@ -95,20 +164,7 @@ impl Host for TestHost {
     }
 
     fn sleep_until(&self, when: Instant) -> BoxFuture<'static, ()> {
-        let clock = self.clock.clone();
-        Box::pin(poll_fn(move |context| {
-            let mut clock = lock(&clock);
-            if clock.auto {
-                clock.now = clock.now.max(when);
-            }
-            if clock.now >= when {
-                return Poll::Ready(());
-            }
-            if !clock.sleepers.iter().any(|waker| waker.will_wake(context.waker())) {
-                clock.sleepers.push(context.waker().clone());
-            }
-            Poll::Pending
-        }))
+        self.test_clock().sleep_until(when)
     }
 
     fn run_boxed(&self, work: Work) -> BoxFuture<'static, ()> {
@@ -139,16 +195,28 @@ impl Host for TestHost {
         Box::pin(ready(Buffer::unpooled(length)))
     }
 
-    fn connect(&self, _: &str, _: u16) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
-        Box::pin(ready(Err(no_network())))
+    fn connect(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
+        let stream = self.network().and_then(|network| network.connect(name, port, self.test_clock()));
+        Box::pin(ready(stream))
     }
 
-    fn bind_udp(&self, _: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
-        Box::pin(ready(Err(no_network())))
+    fn bind_udp(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        let socket = self.network().and_then(|network| network.bind_udp(address, self.test_clock()));
+        Box::pin(ready(socket))
     }
 
-    fn resolve(&self, _: &str, _: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
-        Box::pin(ready(Err(no_network())))
+    fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {
+        Box::pin(ready(self.network().and_then(|network| network.resolve(name, port))))
+    }
+}
+
+impl TestHost {
+    fn test_clock(&self) -> TestClock {
+        TestClock(self.clock.clone())
+    }
+
+    fn network(&self) -> std::io::Result<&dyn Network> {
+        self.network.as_deref().ok_or_else(no_network)
     }
 }
 
@@ -175,6 +243,19 @@ mod tests {
         block_on(host.sleep_until(Instant::from_secs(5)));
         block_on(host.sleep_until(Instant::from_secs(3)));
         assert_eq!(host.now(), Instant::from_secs(5));
+    }
+
+    #[test]
+    fn a_run_moves_the_clock_from_sleep_to_sleep() {
+        let host = TestHost::new();
+        let naps = async {
+            host.sleep_until(Instant::from_secs(2)).await;
+            host.sleep_until(Instant::from_secs(5)).await;
+            host.now()
+        };
+        assert_eq!(host.run(Instant::from_secs(60), naps), Some(Instant::from_secs(5)));
+        assert_eq!(host.run(Instant::from_secs(60), host.sleep_until(Instant::from_secs(61))), None);
+        assert_eq!(host.run(Instant::from_secs(99), std::future::pending::<()>()), None);
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! What every choke policy promises, and a driver for tests of one.
+//!
+//! ```
+//! # use bt_api::plugin::{BuildError, Choke, Plugin};
+//! use bt_api::testkit::choke::Client;
+//! use bt_api::{PeerKey, Reason};
+//! # use bt_api::{Cause, ChokePolicy, Instant, Notice, PeerEvent, Rng, Serve, SwarmView, Unchokes, Waiting};
+//! # struct Everyone(Instant);
+//! # impl ChokePolicy for Everyone {
+//! #     fn next_round(&self) -> Instant { self.0 }
+//! #     fn max_interested(&self) -> usize { usize::MAX }
+//! #     fn notice(&mut self, _: Instant, _: PeerEvent<'_>, _: &SwarmView<'_>, _: &mut dyn Rng) -> Notice {
+//! #         Notice::Nothing
+//! #     }
+//! #     fn choose(&mut self, now: Instant, _: Cause, swarm: &SwarmView<'_>, _: &mut dyn Rng, to: &mut Unchokes) {
+//! #         self.0 = now + std::time::Duration::from_secs(10);
+//! #         swarm.peers().iter().for_each(|peer| to.push(peer.key, Reason::EVERYONE));
+//! #     }
+//! #     fn serve(&mut self, _: Instant, _: &Waiting<'_>, _: &SwarmView<'_>, _: &mut dyn Rng) -> Serve {
+//! #         Serve::ByShare
+//! #     }
+//! # }
+//! let mut client = Client::new(Everyone(Instant::ZERO), 1);
+//! client.connect(PeerKey(1));
+//! client.interest(PeerKey(1), true);
+//! client.tick();
+//! assert!(!client.peer(PeerKey(1)).am_choking);
+//! assert_eq!(client.log.last().unwrap()[0].reason, Reason::EVERYONE);
+//! ```
+
+mod client;
+mod history;
+
+use crate::choke::ChokePolicy;
+use crate::testkit::Promise;
+use crate::view::PeerKey;
+
+pub use client::Client;
+
+/// A choke policy under test.
+pub type Subject = super::Subject<dyn ChokePolicy>;
+
+/// One test for each promise of [`ChokePolicy`] to the policy: see [the kits](crate::testkit).
+#[macro_export]
+macro_rules! choke_conformance {
+    ($name:ident = $subject:expr) => {
+        $crate::__conformance!(choke, __choke_promises, $crate::testkit::choke::Subject, $name = $subject);
+    };
+    ($name:ident : $plugin:ty $(, $table:expr)* $(,)?) => {
+        $crate::choke_conformance!($name = $crate::testkit::choke::Subject::of::<$plugin>(&[$($table),*]));
+    };
+    ($plugin:ty $(, $table:expr)* $(,)?) => {
+        $crate::choke_conformance!(choke_conformance: $plugin $(, $table)*);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __choke_promises {
+    ($then:ident) => {
+        $crate::$then! { choke;
+            survives_any_history
+            serves_only_connected_peers
+            serves_no_more_interested_peers_than_it_says
+            uninterested_peers_take_no_place
+            rounds_move_on
+            the_same_seed_gives_the_same_answers
+            serve_answers_only_waiting_peers
+            serve_answers_only_blocks_that_wait
+            reasons_are_of_the_list_or_under_its_own_name
+        }
+    };
+}
+
+/// The promises by name.
+pub const PROMISES: &[Promise<Subject>] = __choke_promises! { __conformance_table };
+
+macro_rules! promises_of_histories {
+    ($($(#[$doc:meta])* $promise:ident)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Panics
+            /// When one of ten thousand random histories breaks it.
+            pub fn $promise(subject: &Subject) {
+                subject.assert_kept(stringify!($promise), history::play_all);
+            }
+        )*
+    };
+}
+
+promises_of_histories! {
+    /// It does not panic, whatever happens, in whatever order: peers come and go at any moment.
+    survives_any_history
+    /// A round serves nobody who is gone or never was.
+    serves_only_connected_peers
+    /// A round serves at most [`max_interested`](ChokePolicy::max_interested) peers that are interested.
+    serves_no_more_interested_peers_than_it_says
+    /// After a round by the clock the next one is in the future.
+    rounds_move_on
+    /// The same seed and the same events give the same answers: chance comes from `rng`, time from `now`, and
+    /// nothing else decides.
+    the_same_seed_gives_the_same_answers
+    /// [`serve`](ChokePolicy::serve) names peers that wait for a block, or nobody.
+    serve_answers_only_waiting_peers
+    /// A block that `serve` names was asked for by its peer, and waits.
+    serve_answers_only_blocks_that_wait
+    /// A reason is one of the constants of [`Reason`](crate::Reason), or begins with the policy's own name.
+    reasons_are_of_the_list_or_under_its_own_name
+}
+
+/// Peers that want nothing take no place from one that does: an interested peer that is served while it is
+/// alone is served at some time while eight uninterested ones, which came before it, are connected too.
+///
+/// # Panics
+/// When it is not served within 300 rounds.
+pub fn uninterested_peers_take_no_place(subject: &Subject) {
+    for (label, build) in &subject.variants {
+        for is_seed in [false, true] {
+            if is_served(build(), 0, is_seed) && !is_served(build(), 8, is_seed) {
+                let what = if is_seed { "a seed" } else { "a leecher" };
+                panic!(
+                    "`{}` breaks its promise: as {what} it serves an interested peer that is alone, but not beside \
+                     eight uninterested ones, within 300 rounds{label}",
+                    subject.name
+                );
+            }
+        }
+    }
+}
+
+/// Whether the one interested peer is ever served while so many others want nothing.
+fn is_served(policy: Box<dyn ChokePolicy>, uninterested: u32, is_seed: bool) -> bool {
+    let mut client = Client::recording(policy, 1);
+    client.own.is_seed = is_seed;
+    let eager = PeerKey(uninterested);
+    (0..=uninterested).for_each(|peer| client.connect(PeerKey(peer)));
+    client.interest(eager, true);
+    for _ in 0..300 {
+        if !client.peer(eager).am_choking {
+            return true;
+        }
+        if client.policy.next_round() == crate::Instant::NEVER {
+            return false;
+        }
+        client.tick();
+    }
+    false
+}

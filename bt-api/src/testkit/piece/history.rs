@@ -1,0 +1,143 @@
+//! Random histories of a picker: a small swarm whose peers come, go, choke, announce, and send good and bad pieces.
+
+use std::collections::VecDeque;
+
+use super::client::Client;
+use crate::block::{BlockRef, PieceIndex};
+use crate::piece::PiecePolicy;
+use crate::rng::{self, below};
+use crate::testkit::Broken;
+use crate::testkit::subject::panic_of;
+use crate::view::PeerKey;
+
+/// How many histories are played.
+const HISTORIES: u64 = 2000;
+
+/// The pieces of their torrent.
+const PIECES: u32 = 12;
+
+/// Plays all histories, each twice; the first breach of each promise. Short histories come first, so that
+/// what breaks early is shown by a short one.
+pub(super) fn play_all(_: &'static str, build: &dyn Fn() -> Box<dyn PiecePolicy>) -> Vec<Broken> {
+    let mut found: Vec<Broken> = Vec::new();
+    for seed in 0..HISTORIES {
+        let steps = 2 + seed * 250 / HISTORIES;
+        let (asked, mut broken, told) = play(build(), seed, steps);
+        if asked != play(build(), seed, steps).0 {
+            let how = "one history, played twice with one seed, has two outcomes".to_owned();
+            broken.push(Broken { promise: "the_same_seed_gives_the_same_answers", how });
+        }
+        for mut broken in broken {
+            if found.iter().all(|known| known.promise != broken.promise) {
+                broken.how += &format!("\nin history {seed}, of {steps} steps: {told}");
+                found.push(broken);
+            }
+        }
+    }
+    found
+}
+
+/// What was asked for, in order; what broke; the last steps in words.
+fn play(policy: Box<dyn PiecePolicy>, seed: u64, steps: u64) -> (Vec<BlockRef>, Vec<Broken>, String) {
+    let mut client = Client::recording(policy, PIECES, seed);
+    let mut rng = rng::stream(seed, 0, "history");
+    let (mut asked, mut told) = (Vec::new(), VecDeque::new());
+    let panic = panic_of(|| {
+        for _ in 0..steps {
+            let drawn = [16, 5, PIECES].map(|bound| below(&mut rng, bound));
+            let what = step(&mut client, drawn, &mut asked);
+            if told.len() == 12 {
+                told.pop_front();
+            }
+            told.push_back(what);
+        }
+        finish(&mut client, &mut asked);
+    });
+    let mut broken = client.recorded.take().unwrap_or_default();
+    match panic {
+        Some(said) => {
+            let how = format!("it panicked: {said}");
+            broken.push(Broken { promise: "survives_any_history", how });
+        }
+        None if broken.is_empty() && !client.pieces.have().is_full() => {
+            let missing: Vec<PieceIndex> = client.pieces.have().missing().collect();
+            let how = format!("of a seed, the only peer, it never asked for the pieces {missing:?}");
+            broken.push(Broken { promise: "the_last_piece_arrives", how });
+        }
+        None => {}
+    }
+    (asked, broken, Vec::from(told).join(", "))
+}
+
+/// Something happens, as it was `drawn`: what, to which of the peers, with which piece.
+fn step(client: &mut Client<Box<dyn PiecePolicy>>, drawn: [u32; 3], asked: &mut Vec<BlockRef>) -> String {
+    let [what, peer, piece] = drawn;
+    let Some(key) = client.peers.get(peer as usize).map(|peer| peer.key) else {
+        let pieces: Vec<u32> = (0..PIECES).filter(|one| piece == 0 || one % 3 == piece % 3).collect();
+        let key = client.connect(&pieces);
+        client.advertise(key);
+        return format!("{key} connects with {pieces:?}");
+    };
+    match what {
+        0 => {
+            client.leave(key);
+            format!("{key} leaves")
+        }
+        1 => {
+            let freed: Vec<PieceIndex> = client.requests_of(key).iter().map(|block| block.piece).collect();
+            client.choke(key);
+            client.endgame();
+            ask_others_for(client, key, &freed, asked);
+            format!("{key} chokes us")
+        }
+        2..=4 => {
+            client.announce(key, piece);
+            client.advertise(key);
+            format!("{key} announces {piece}")
+        }
+        5..=9 => {
+            let block = client.ask(key);
+            asked.extend(block);
+            format!("{key} is asked for {block:?}")
+        }
+        10 => {
+            client.deliver(key, false);
+            format!("{key} sends bad bytes")
+        }
+        11 if client.pieces.have().contains(PieceIndex(piece)) => {
+            client.forget(piece);
+            format!("piece {piece} is lost")
+        }
+        11 => {
+            client.wake();
+            "time passes".to_owned()
+        }
+        _ => {
+            client.deliver(key, true);
+            format!("{key} sends a block")
+        }
+    }
+}
+
+/// The others are asked for what `choker` was asked for, and nothing else.
+fn ask_others_for(
+    client: &mut Client<Box<dyn PiecePolicy>>,
+    choker: PeerKey,
+    freed: &[PieceIndex],
+    asked: &mut Vec<BlockRef>,
+) {
+    let others: Vec<PeerKey> =
+        client.peers.iter().map(|peer| peer.key).filter(|&key| key != choker).collect();
+    for other in others {
+        asked.extend(client.ask_of(other, Some(freed)));
+    }
+}
+
+/// All leave, and a seed comes and sends all that it is asked for.
+fn finish(client: &mut Client<Box<dyn PiecePolicy>>, asked: &mut Vec<BlockRef>) {
+    while let Some(peer) = client.peers.first() {
+        client.leave(peer.key);
+    }
+    let seed = client.connect(&(0..PIECES).collect::<Vec<_>>());
+    asked.extend(client.exhaust(&[seed]));
+}
