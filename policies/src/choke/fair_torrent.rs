@@ -6,6 +6,9 @@
 //! seeds are not counted, as they expect nothing in return; a seed shares its uplink evenly. Among equal deficits
 //! an order decides that each client draws for itself.
 //!
+//! Who has nothing to give yet gets a block from each and then waits behind all who give: it begins with what seeds give.
+//! In a swarm of its own kind the seeds should serve everybody, as this one does, and not a few at a time.
+//!
 //! Ours: only a few peers are sent to at a time (`uploads`). On a network without a limit on upload every socket takes a
 //! block at any time, and all would be served at once.
 //!

@@ -31,7 +31,7 @@ pub struct FanLuiChiu {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// From 0, all equally, to 1, by what they give; to four binary digits and more exactly. The default is ours.
+    /// From 0, all equally, to 1, in proportion to what they give. The default is ours.
     pub theta: f64,
     /// What everybody counts as giving on top of what it gives; ours.
     pub base: config::Rate,
