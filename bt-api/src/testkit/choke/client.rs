@@ -39,7 +39,8 @@ pub struct Client<P> {
     pub(super) answers: Vec<Answer>,
     /// What broke, where it is recorded and no reason to fail.
     pub(super) recorded: Option<Vec<Broken>>,
-    rng: Generator,
+    /// What the policy draws from.
+    pub rng: Generator,
 }
 
 /// What a policy answered, besides its rounds.

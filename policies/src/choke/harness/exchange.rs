@@ -8,6 +8,8 @@ use bt_api::{
 };
 use proptest::prelude::*;
 
+use bt_api::testkit::choke;
+
 use super::{Client, Op};
 
 /// The length of every block.
@@ -94,7 +96,7 @@ impl<P: ChokePolicy> Exchange<P> {
         let served = |key| self.client.peers.iter().any(|peer| peer.key == key && !peer.am_choking);
         self.queues.retain(|queue| served(queue.peer));
         loop {
-            let Client { policy, own, peers, now, rng, .. } = &mut self.client;
+            let choke::Client { policy, own, peers, now, rng, .. } = &mut *self.client;
             let (waiting, swarm) = (Waiting::new(&self.queues), SwarmView::new(own, peers));
             let Some(first) = waiting.iter().next() else { break };
             let answer = policy.serve(*now, &waiting, &swarm, rng);
