@@ -248,4 +248,11 @@ fn a_scheme_that_no_client_serves_is_told_when_the_scenario_is_loaded() {
         "announcing.toml:8:7: no tracker client of the profile of `leecher` serves `udp` URLs: its [tracker] uses \
          http, stubborn"
     );
+    // So is a profile that is put in place of another.
+    let sets = ["seed", "leecher"].map(|group| format!("peers.{group}.tracker={{ use = 'small-udp' }}"));
+    let udp = scenario("url = 'udp://tracker.lab:6969'", "", &[&sets[0], &sets[1]]);
+    assert_eq!(
+        udp.with_profile("mainline", |group| !group.complete).unwrap_err().to_string(),
+        "no tracker client of the profile of `leecher` serves `udp` URLs: its [tracker] uses http"
+    );
 }
