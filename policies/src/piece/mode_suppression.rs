@@ -10,6 +10,9 @@
 //! alone has what the others lack and serves none of them, or when nobody has some piece; so it ends after a time
 //! without requests, for one piece.
 //!
+//! Who waits keeps what slots it was given: a seed that serves one peer until that one leaves is blocked by a newcomer that
+//! has the missing piece and waits. Seeds must take turns, as the usual chokers do.
+//!
 //! Source: Reddyvari, Parag and Shakkottai, "Mode-suppression: a simple and provably stable chunk-sharing algorithm for
 //! P2P networks" (INFOCOM 2018), and its threshold form of 2021 (IEEE/ACM Transactions on Networking). The problem: Hajek
 //! and Zhu, "The missing piece syndrome in peer-to-peer communication" (2011).
