@@ -529,6 +529,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: bittornado, free-rider, mainline, mainline-3.2, mainline-4, memory, modern, random-choker, sequential, smart-seed)"
+         (this binary has: bittornado, free-rider, lan, mainline, mainline-3.2, mainline-4, memory, modern, random-choker, sequential, smart-seed)"
     );
 }
