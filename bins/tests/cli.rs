@@ -86,7 +86,7 @@ fn plug_ins_and_profiles_are_listed() {
         "choke policy, [choke]:",
         "  tit-for-tat  serves",
         "(bt-policies 0.1.0)",
-        "profiles: bittornado, free-rider, mainline, ",
+        "profiles: bittornado, free-rider, lan, mainline, ",
     ] {
         assert!(list.contains(part), "{list}");
     }
