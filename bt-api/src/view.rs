@@ -124,6 +124,8 @@ impl PeerFacts {
 pub struct OwnFacts {
     /// Whether we have every piece.
     pub is_seed: bool,
+    /// The length of a piece in bytes, the last one's aside; 0 where nobody said it.
+    pub piece_length: u32,
     /// The limit on our upload in bytes per second, or `None` when there is none.
     pub upload_limit: Option<u64>,
     /// Bytes received in blocks that we asked for.

@@ -183,6 +183,7 @@ impl Engine {
             let mut own = OwnFacts::default();
             // SW-7.
             own.is_seed = pieces.left() == 0;
+            own.piece_length = setup.piece_length;
             own.upload_limit = settings.net.upload_limit.get().map(|rate| rate.0);
             own.estimator = settings.rate.estimator.name();
             own
