@@ -102,9 +102,12 @@ impl<P: ChokePolicy> Client<P> {
         }
     }
 
-    /// Lets time pass until the policy's next round, and runs it.
+    /// Lets time pass until the policy's next round, and runs it; one without a clock has none.
     pub(crate) fn tick(&mut self) {
         let next = self.policy.next_round();
+        if next == Instant::NEVER {
+            return;
+        }
         assert!(next > self.now, "the round at {} is not in the future of {}", next, self.now);
         self.now = next;
         self.round(Cause::Timer);
@@ -176,6 +179,8 @@ pub(crate) fn play<P: ChokePolicy>(policy: P, seed: u64, history: &[Op]) -> Clie
             4 => {
                 let facts = client.peer(peer);
                 (facts.download_rate, facts.upload_rate, facts.snubbed) = (rate, 4 - rate, false);
+                facts.downloaded += rate << 14;
+                facts.uploaded += (4 - rate) << 14;
             }
             5 => client.snub(peer),
             6 if rate == 0 => {
