@@ -2,16 +2,24 @@
 
 use {bt_policies as _, bt_storage as _};
 
+bt_api::ship_profile!("birds", "../profiles/birds.toml");
 bt_api::ship_profile!("bittornado", "../profiles/bittornado.toml");
+bt_api::ship_profile!("design-space", "../profiles/design-space.toml");
 bt_api::ship_profile!("free-rider", "../profiles/free-rider.toml");
+bt_api::ship_profile!("large-view", "../profiles/large-view.toml");
+bt_api::ship_profile!("libtorrent", "../profiles/libtorrent.toml");
 bt_api::ship_profile!("mainline", "../profiles/mainline.toml");
 bt_api::ship_profile!("mainline-3.2", "../profiles/mainline-3.2.toml");
 bt_api::ship_profile!("mainline-4", "../profiles/mainline-4.toml");
 bt_api::ship_profile!("memory", "../profiles/memory.toml");
 bt_api::ship_profile!("modern", "../profiles/modern.toml");
+bt_api::ship_profile!("pfs", "../profiles/pfs.toml");
 bt_api::ship_profile!("random-choker", "../profiles/random-choker.toml");
+bt_api::ship_profile!("round-robin", "../profiles/round-robin.toml");
 bt_api::ship_profile!("sequential", "../profiles/sequential.toml");
 bt_api::ship_profile!("smart-seed", "../profiles/smart-seed.toml");
+bt_api::ship_profile!("transmission", "../profiles/transmission.toml");
+bt_api::ship_profile!("unchoke-all", "../profiles/unchoke-all.toml");
 
 bt_api::ship_scenario!("adsl", "../scenarios/adsl.toml");
 bt_api::ship_scenario!("bharambe-3", "../scenarios/bharambe-3.toml");
