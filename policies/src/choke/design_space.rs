@@ -7,23 +7,25 @@
 //! instead of all running after the fastest.
 //!
 //! Partners and strangers are chosen anew every round, from what was given in whole rounds; in between, a slot that
-//! falls free is given on at once. A seed, whom nobody gives anything, follows the rule of 3.4.2 (`seed`): the source
-//! says nothing of seeds, and so leechers alone differ from `tit-for-tat`.
+//! falls free is given on at once. A seed, whom nobody gives anything, follows the rule of 3.4.2 (`seed`): our choice,
+//! by which leechers alone differ from those of `tit-for-tat`.
 //!
 //! Source: Rahman, Vinkó, Hales, Pouwelse and Sips, "Design space analysis for modeling incentives in distributed
 //! systems", SIGCOMM 2011. The four dimensions and the names of their values are as recalled, unverified, and so is
 //! that a peer has one slot for strangers; its ranking by an adaptive aspiration is left out.
 
-use bt_api::config;
 use bt_api::plugin::{BuildError, Choke, Plugin};
 use bt_api::{
     Cause, ChokePolicy, Instant, Notice, OwnFacts, PeerEvent, PeerFacts, PeerKey, Reason, Rng, Serve, Share,
     SwarmView, Unchokes, Waiting, rng,
 };
-use serde::{Deserialize, Serialize};
 
 use super::ledger::{Account, Ledger};
-use super::tit_for_tat::{self, TitForTat};
+use super::tit_for_tat::TitForTat;
+
+mod config;
+
+pub use config::{Allocation, BirdsConfig, Candidates, Config, Ranking, Strangers};
 
 /// A choker of four choices.
 #[derive(Debug)]
@@ -36,102 +38,6 @@ pub struct DesignSpace {
     /// Partners and strangers of the last round; with `free-ride`, partners get nothing.
     partners: Vec<PeerKey>,
     strangers: Vec<PeerKey>,
-}
-
-/// The `[choke]` table.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// When peers are served that are no candidates.
-    pub strangers: Strangers,
-    /// The most of them that are served at once.
-    pub stranger_slots: usize,
-    /// Who may become a partner.
-    pub candidates: Candidates,
-    /// Which candidates go first.
-    pub ranking: Ranking,
-    /// Partners at once, at most.
-    pub partners: usize,
-    /// What each partner gets.
-    pub allocation: Allocation,
-    /// How long a round lasts.
-    pub round: config::Duration,
-    /// Who is served once we are a seed: the keys of `tit-for-tat`.
-    pub seed: tit_for_tat::Config,
-}
-
-/// When strangers are served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Strangers {
-    /// In every round.
-    #[default]
-    Periodic,
-    /// In the place of partners that are missing.
-    WhenNeeded,
-    /// Never: two peers that both do so never begin.
-    Defect,
-}
-
-/// Who may become a partner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Candidates {
-    /// Who gave something in the last round: tit for tat.
-    #[default]
-    LastRound,
-    /// Who gave something in the last two: tit for two tats.
-    LastTwoRounds,
-}
-
-/// Which candidates go first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Ranking {
-    /// Who gave most.
-    #[default]
-    Fastest,
-    /// Who gave least.
-    Slowest,
-    /// Whose rate is nearest to what we give a slot.
-    Proximity,
-    /// Who gave something for the most rounds in a row.
-    Loyal,
-    /// By lot.
-    Random,
-}
-
-/// What each partner gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Allocation {
-    /// The same.
-    #[default]
-    EqualSplit,
-    /// In proportion to what it gave; a stranger as much as the mean partner.
-    PropShare,
-    /// Nothing. Strangers are served as their policy says; as a seed nobody is.
-    FreeRide,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            strangers: Strangers::Periodic,
-            stranger_slots: 1,
-            candidates: Candidates::LastRound,
-            ranking: Ranking::Fastest,
-            // Three and one stranger: the slots of BitTorrent 4.x. Ours.
-            partners: 3,
-            allocation: Allocation::EqualSplit,
-            round: config::Duration::secs(10),
-            seed: tit_for_tat::Config::default(),
-        }
-    }
 }
 
 impl Plugin for DesignSpace {
@@ -150,27 +56,6 @@ bt_api::register!(DesignSpace);
 /// `design-space` with `ranking = "proximity"`: serves the peers whose rate is nearest to what it gives each.
 #[derive(Debug)]
 pub struct Birds;
-
-/// The `[choke]` table of `birds`; what is not here is as in `design-space`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct BirdsConfig {
-    /// Peers served for their rate at once, at most.
-    pub partners: usize,
-    /// Others that are served in every round.
-    pub stranger_slots: usize,
-    /// How long a round lasts.
-    pub round: config::Duration,
-    /// Who is served once we are a seed: the keys of `tit-for-tat`.
-    pub seed: tit_for_tat::Config,
-}
-
-impl Default for BirdsConfig {
-    fn default() -> Self {
-        let Config { partners, stranger_slots, round, seed, .. } = Config::default();
-        Self { partners, stranger_slots, round, seed }
-    }
-}
 
 impl Plugin for Birds {
     type Kind = Choke;
@@ -196,7 +81,7 @@ impl DesignSpace {
         if config.partners == 0 {
             return Err(BuildError::new("partners", "must be at least 1"));
         }
-        if config.round == config::Duration::secs(0) {
+        if config.round == bt_api::config::Duration::secs(0) {
             return Err(BuildError::new("round", "must be longer than 0 s"));
         }
         let seed = TitForTat::new(config.seed.clone())?;
