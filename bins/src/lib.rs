@@ -2,12 +2,14 @@
 
 use {bt_policies as _, bt_storage as _};
 
+bt_api::ship_profile!("birds", "../profiles/birds.toml");
 bt_api::ship_profile!("bitos", "../profiles/bitos.toml");
 bt_api::ship_profile!("bittornado", "../profiles/bittornado.toml");
 bt_api::ship_profile!("bittyrant-1.1", "../profiles/bittyrant-1.1.toml");
 bt_api::ship_profile!("bittyrant-paper", "../profiles/bittyrant-paper.toml");
 bt_api::ship_profile!("block-tft", "../profiles/block-tft.toml");
 bt_api::ship_profile!("deadline", "../profiles/deadline.toml");
+bt_api::ship_profile!("design-space", "../profiles/design-space.toml");
 bt_api::ship_profile!("fair-torrent", "../profiles/fair-torrent.toml");
 bt_api::ship_profile!("fan-lui-chiu", "../profiles/fan-lui-chiu.toml");
 bt_api::ship_profile!("fixed-permutation", "../profiles/fixed-permutation.toml");
@@ -15,20 +17,26 @@ bt_api::ship_profile!("free-rider", "../profiles/free-rider.toml");
 bt_api::ship_profile!("give-to-get", "../profiles/give-to-get.toml");
 bt_api::ship_profile!("global-rarest", "../profiles/global-rarest.toml");
 bt_api::ship_profile!("lan", "../profiles/lan.toml");
+bt_api::ship_profile!("large-view", "../profiles/large-view.toml");
+bt_api::ship_profile!("libtorrent", "../profiles/libtorrent.toml");
 bt_api::ship_profile!("mainline", "../profiles/mainline.toml");
 bt_api::ship_profile!("mainline-3.2", "../profiles/mainline-3.2.toml");
 bt_api::ship_profile!("mainline-4", "../profiles/mainline-4.toml");
 bt_api::ship_profile!("memory", "../profiles/memory.toml");
 bt_api::ship_profile!("mode-suppression", "../profiles/mode-suppression.toml");
 bt_api::ship_profile!("modern", "../profiles/modern.toml");
+bt_api::ship_profile!("pfs", "../profiles/pfs.toml");
 bt_api::ship_profile!("portion", "../profiles/portion.toml");
 bt_api::ship_profile!("prop-share", "../profiles/prop-share.toml");
 bt_api::ship_profile!("random", "../profiles/random.toml");
 bt_api::ship_profile!("random-choker", "../profiles/random-choker.toml");
 bt_api::ship_profile!("rfwpms", "../profiles/rfwpms.toml");
+bt_api::ship_profile!("round-robin", "../profiles/round-robin.toml");
 bt_api::ship_profile!("sequential", "../profiles/sequential.toml");
 bt_api::ship_profile!("smart-seed", "../profiles/smart-seed.toml");
 bt_api::ship_profile!("super-seed", "../profiles/super-seed.toml");
+bt_api::ship_profile!("transmission", "../profiles/transmission.toml");
+bt_api::ship_profile!("unchoke-all", "../profiles/unchoke-all.toml");
 bt_api::ship_profile!("zipf", "../profiles/zipf.toml");
 
 bt_api::ship_scenario!("adsl", "../scenarios/adsl.toml");

@@ -406,12 +406,14 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
     assert_eq!(
         names,
         [
+            "birds",
             "bitos",
             "bittornado",
             "bittyrant-1.1",
             "bittyrant-paper",
             "block-tft",
             "deadline",
+            "design-space",
             "fair-torrent",
             "fan-lui-chiu",
             "fixed-permutation",
@@ -419,20 +421,26 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
             "give-to-get",
             "global-rarest",
             "lan",
+            "large-view",
+            "libtorrent",
             "mainline",
             "mainline-3.2",
             "mainline-4",
             "memory",
             "mode-suppression",
             "modern",
+            "pfs",
             "portion",
             "prop-share",
             "random",
             "random-choker",
             "rfwpms",
+            "round-robin",
             "sequential",
             "smart-seed",
             "super-seed",
+            "transmission",
+            "unchoke-all",
             "zipf"
         ]
     );
@@ -546,6 +554,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: bitos, bittornado, bittyrant-1.1, bittyrant-paper, block-tft, deadline, fair-torrent, fan-lui-chiu, fixed-permutation, free-rider, give-to-get, global-rarest, lan, mainline, mainline-3.2, mainline-4, memory, mode-suppression, modern, portion, prop-share, random, random-choker, rfwpms, sequential, smart-seed, super-seed, zipf)"
+         (this binary has: birds, bitos, bittornado, bittyrant-1.1, bittyrant-paper, block-tft, deadline, design-space, fair-torrent, fan-lui-chiu, fixed-permutation, free-rider, give-to-get, global-rarest, lan, large-view, libtorrent, mainline, mainline-3.2, mainline-4, memory, mode-suppression, modern, pfs, portion, prop-share, random, random-choker, rfwpms, round-robin, sequential, smart-seed, super-seed, transmission, unchoke-all, zipf)"
     );
 }

@@ -2,6 +2,12 @@
 //!
 //! It takes what others give by chance or from plenty, and gives nothing, neither while it downloads nor as a seed.
 //! What else free riders do (many connections, announces without end) is profile keys.
+//!
+//! `large-view` is the same choker under the name of the exploit whose profile carries it: connect to the whole swarm,
+//! upload nothing, and live off the optimistic unchokes of very many peers and off seeds. Nothing of that is the
+//! choker's to decide but to serve nobody; a name of its own lets traces and tables tell the two apart.
+//!
+//! Source: Sirivianos, Park, Chen and Yang, "Free-riding in BitTorrent networks with the large view exploit", IPTPS 2007.
 
 use bt_api::plugin::{BuildError, Choke, Plugin};
 use bt_api::{Cause, ChokePolicy, Instant, Notice, PeerEvent, Rng, Serve, SwarmView, Unchokes, Waiting};
@@ -10,6 +16,10 @@ use serde::{Deserialize, Serialize};
 /// Serves nobody.
 #[derive(Debug)]
 pub struct FreeRider;
+
+/// Serves nobody, under the name of the large-view exploit.
+#[derive(Debug)]
+pub struct LargeView;
 
 /// The `[choke]` table: there is nothing to set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +37,18 @@ impl Plugin for FreeRider {
     }
 }
 bt_api::register!(FreeRider);
+
+impl Plugin for LargeView {
+    type Kind = Choke;
+    type Config = Config;
+    const NAME: &'static str = "large-view";
+    const SUMMARY: &'static str = "serves nobody; its profile connects to everyone";
+
+    fn build(config: Config) -> Result<Box<dyn ChokePolicy>, BuildError> {
+        FreeRider::build(config)
+    }
+}
+bt_api::register!(LargeView);
 
 impl ChokePolicy for FreeRider {
     fn next_round(&self) -> Instant {

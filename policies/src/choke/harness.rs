@@ -79,7 +79,7 @@ impl<P: ChokePolicy> Client<P> {
         self.check();
     }
 
-    /// Lets time pass until the policy's next round, and runs it.
+    /// Lets time pass until the policy's next round, and runs it; one without a clock has none.
     pub(crate) fn tick(&mut self) {
         self.0.tick();
         self.check();
@@ -148,6 +148,8 @@ pub(crate) fn play<P: ChokePolicy>(policy: P, seed: u64, history: &[Op]) -> Clie
             4 => {
                 let facts = client.peer(peer);
                 (facts.download_rate, facts.upload_rate, facts.snubbed) = (rate, 4 - rate, false);
+                facts.downloaded += rate << 14;
+                facts.uploaded += (4 - rate) << 14;
             }
             5 => client.snub(peer),
             6 if rate == 0 => {

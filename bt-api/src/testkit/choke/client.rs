@@ -148,9 +148,12 @@ impl<P: ChokePolicy> Client<P> {
         }
     }
 
-    /// Lets time pass until the policy's next round, and runs it.
+    /// Lets time pass until the policy's next round, and runs it; one without a clock has none.
     pub fn tick(&mut self) {
         let next = self.policy.next_round();
+        if next == Instant::NEVER {
+            return;
+        }
         if next > self.now {
             self.now = next;
         } else {
