@@ -7,9 +7,11 @@ use std::sync::Arc;
 use bt_api::testkit::TestHost;
 use bt_api::{PieceIndex, Plugin, StorageError, StorageErrorKind, Torrent};
 use bt_storage::compact::{self, Compact};
+use bt_storage::database::Database;
 use bt_storage::files::Files;
-use bt_storage::layer::{faulty::Faulty, read_only::ReadOnly, slow::Slow};
+use bt_storage::layer::{cache, cache::Cache, faulty::Faulty, read_only::ReadOnly, slow::Slow, trace::Trace};
 use bt_storage::memory::Memory;
+use bt_storage::piece_files::PieceFiles;
 use common::{Waiting, blocks, open, pattern, torrent};
 use futures::FutureExt;
 use proptest::prelude::*;
@@ -49,6 +51,38 @@ fn faulty_files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
     Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
 }
 
+/// Pieces are sealed whatever they hold, so each gets a hash of its own: what is named by a hash is shared.
+fn piece_files(mut torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    for (i, hash) in torrent.piece_hashes.iter_mut().enumerate() {
+        hash.0[..4].copy_from_slice(&(i as u32).to_be_bytes());
+    }
+    open(&*PieceFiles::build(Default::default()).unwrap(), torrent, host).unwrap()
+}
+
+fn database(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    open(&*Database::build(Default::default()).unwrap(), torrent, host).unwrap()
+}
+
+fn cached_files(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    let layer = Cache::build(Default::default()).unwrap();
+    let inner = files(torrent.clone(), host.clone());
+    Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
+}
+
+/// There is room for two pieces or so: they come and go.
+fn narrowly_cached_memory(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    let size = bt_api::config::Size(u64::from(torrent.layout.nominal_piece_length()) * 5 / 2);
+    let layer = Cache::build(cache::Config { size, ..cache::Config::default() }).unwrap();
+    let inner = memory(torrent.clone(), host.clone());
+    Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
+}
+
+fn traced_memory(torrent: Torrent, host: Arc<TestHost>) -> Waiting {
+    let layer = Trace::build(Default::default()).unwrap();
+    let inner = memory(torrent.clone(), host.clone());
+    Waiting(layer.wrap(inner.0, Arc::new(torrent), host))
+}
+
 macro_rules! promises {
     ($($promise:ident)*) => {
         mod on_files { $(#[test] fn $promise() { super::$promise(super::files); })* }
@@ -56,6 +90,11 @@ macro_rules! promises {
         mod on_compact { $(#[test] fn $promise() { super::$promise(super::compact); })* }
         mod on_slow_compact { $(#[test] fn $promise() { super::$promise(super::slow_compact); })* }
         mod on_slow_files { $(#[test] fn $promise() { super::$promise(super::slow_files); })* }
+        mod on_piece_files { $(#[test] fn $promise() { super::$promise(super::piece_files); })* }
+        mod on_database { $(#[test] fn $promise() { super::$promise(super::database); })* }
+        mod on_cached_files { $(#[test] fn $promise() { super::$promise(super::cached_files); })* }
+        mod on_narrowly_cached_memory { $(#[test] fn $promise() { super::$promise(super::narrowly_cached_memory); })* }
+        mod on_traced_memory { $(#[test] fn $promise() { super::$promise(super::traced_memory); })* }
         mod on_faulty_files { $(#[test] fn $promise() { super::$promise(super::faulty_files); })* }
     };
 }
