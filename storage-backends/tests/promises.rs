@@ -359,3 +359,27 @@ fn a_read_only_store_denies_what_would_change_it() {
     assert_eq!(store.read(1, 0, 4).unwrap_err().kind(), StorageErrorKind::Missing);
     store.close().unwrap();
 }
+
+/// It counts what was sealed and has none of it.
+#[test]
+fn a_null_store_seals_and_cannot_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = bt_storage::null::Null::build(Default::default()).unwrap();
+    let torrent = torrent(folder.path(), &[("a", 5), ("b.pad", 3)], 4);
+    let store = open(&*backend, torrent.clone(), TestHost::new()).unwrap();
+    let block = bt_api::Block::from(pattern(1, 4));
+    store.write_blocks(0, 0, vec![block.clone()]).unwrap();
+    assert!(block.into_bytes().is_unique());
+    store.seal(0);
+    assert_eq!(store.pieces_held(), [0]);
+    let error = store.read(0, 1, 2).unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Missing);
+    assert_eq!(error.to_string(), "reading 2 bytes at 1 of piece 0: null keeps nothing");
+    assert_eq!(store.read(1, 1, 3).unwrap(), [0; 3]);
+    store.write(0, 0, b"x").unwrap();
+    assert!(store.held().is_empty());
+    assert_eq!(store.checkpoint().unwrap(), None);
+    store.close().unwrap();
+    assert!(open(&*backend, torrent, TestHost::new()).unwrap().held().is_empty());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it makes no file");
+}
