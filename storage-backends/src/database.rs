@@ -26,12 +26,15 @@ use bt_api::{
     Block, BoxFuture, BuildError, Bytes, Host, PieceIndex, PieceSet, Plugin, StorageBackend, StorageError,
     StorageErrorKind, Torrent, TorrentStore, config, plugin, run_blocking,
 };
+use redb::backends::FileBackend;
 use serde::{Deserialize, Serialize};
 
 use self::file::{DatabaseFile, Open};
 use self::torrent::Claim;
 
 mod file;
+#[cfg(test)]
+mod full_tests;
 mod rows;
 mod torrent;
 
@@ -103,6 +106,7 @@ impl Database {
             cache: usize::try_from(self.config.cache.0).unwrap_or(usize::MAX),
             check_integrity: self.config.check_integrity,
             sync: self.config.sync,
+            create: |builder, file| builder.create_with_backend(FileBackend::new(file)?),
         }));
         files.retain(|_, file| file.strong_count() > 0);
         files.insert(path, Arc::downgrade(&file));

@@ -152,12 +152,12 @@ fn plug_ins() {
     refused(
         "\"memory\"",
         "\"memory\"\n[[storage.layer]]\nuse = 'slo'",
-        "p.toml:8:7: no storage layer is named `slo`; did you mean `slow`? (this binary has: faulty (bt-storage 0.1.0), read-only (bt-storage 0.1.0), slow (bt-storage 0.1.0))",
+        "p.toml:8:7: no storage layer is named `slo`; did you mean `slow`? (this binary has: cache (bt-storage 0.1.0), faulty (bt-storage 0.1.0), read-only (bt-storage 0.1.0), slow (bt-storage 0.1.0), trace (bt-storage 0.1.0))",
     );
     refused(
         "\"memory\"",
         "\"memory\"\n[[storage.layer]]\ndelay = '1 s'",
-        "p.toml:7:1: `use` is missing: it names the storage layer (this binary has: faulty, read-only, slow)",
+        "p.toml:7:1: `use` is missing: it names the storage layer (this binary has: cache, faulty, read-only, slow, trace)",
     );
 }
 
@@ -407,12 +407,15 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
         names,
         [
             "bittornado",
+            "database",
             "free-rider",
             "mainline",
             "mainline-3.2",
             "mainline-4",
             "memory",
             "modern",
+            "null",
+            "piece-files",
             "random-choker",
             "sequential",
             "smart-seed"

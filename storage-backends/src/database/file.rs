@@ -5,15 +5,14 @@
 //! reached the disk.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bt_api::{StorageError, StorageErrorKind};
-use redb::backends::FileBackend;
-use redb::{Database, Durability, WriteTransaction};
+use redb::{Builder, Database, DatabaseError, Durability, WriteTransaction};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -27,6 +26,8 @@ pub(super) struct Open {
     pub(super) cache: usize,
     pub(super) check_integrity: bool,
     pub(super) sync: SyncWhen,
+    /// Opens the database in an open file, or begins one where it is empty.
+    pub(super) create: fn(&Builder, File) -> Result<Database, DatabaseError>,
 }
 
 /// The file that torrents share.
@@ -80,7 +81,7 @@ impl DatabaseFile {
         builder.set_repair_callback(move |session| progress(session.progress()));
         let open = || {
             let file = self.file()?;
-            let database = builder.create_with_backend(FileBackend::new(file.into())?)?;
+            let database = (self.how.create)(&builder, file)?;
             let begun = database.begin_write()?;
             rows::make_tables(&begun)?;
             begun.commit()?;
@@ -92,13 +93,14 @@ impl DatabaseFile {
     }
 
     /// Whoever can write into the output folder may have planted a link there: it is not followed.
-    fn file(&self) -> io::Result<OwnedFd> {
+    fn file(&self) -> io::Result<File> {
         let path = &self.how.path;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::from_raw_mode(0o666)).map_err(|errno| match errno {
+        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o666));
+        file.map(File::from).map_err(|errno| match errno {
             Errno::LOOP => {
                 let what = "it is a symbolic link, which is never followed";
                 io::Error::new(io::ErrorKind::InvalidData, what)

@@ -4,6 +4,7 @@
 //! ranges of its bytes that were written, first and end as four bytes each, little-endian. The table `rows-1` has
 //! the bytes.
 
+use std::iter::once;
 use std::ops::Range;
 
 use bt_api::{Block, PieceIndex, StorageError, StorageErrorKind};
@@ -48,7 +49,7 @@ impl Piece {
     fn written(&self, value: Option<&[u8]>) -> Vec<Range<u32>> {
         match value {
             None => self.padding.clone(),
-            Some(SEALED) => Vec::from_iter([0..self.length]),
+            Some(SEALED) => Vec::from_iter(once(0..self.length)),
             Some(value) => {
                 let mut written = self.padding.clone();
                 for [a, b, c, d, e, f, g, h] in value.get(1..).unwrap_or_default().as_chunks().0 {
