@@ -14,7 +14,9 @@
 //! After a kill between checkpoints the file is gone through once at the start, as a check of its data would.
 //! When the disk is full or fails, what was not committed is lost to the database: it is opened anew, and a piece that
 //! lacks some of its bytes then is [missing](StorageErrorKind::Missing) and fetched again. The file grows as it needs
-//! and does not shrink; a torrent takes up a tenth more than its length. One program at a time may use it.
+//! and does not shrink. On the disk a torrent takes up some 2 % more than its length with pieces of 256 KiB or more, and
+//! twice its length with pieces of 16 KiB; the file seems longer than that, for it has holes. One program at a time may
+//! use it.
 //!
 //! The store needs a real file, in simulations too.
 

@@ -22,7 +22,7 @@ pub(super) struct Pieces {
     pool: Arc<Pool>,
     sync: SyncWhen,
     state: Mutex<State>,
-    /// Held by whoever begins a piece or seals one.
+    /// Held by whoever begins a piece, so that its file is made by one.
     turn: Mutex<()>,
 }
 
@@ -106,8 +106,7 @@ impl Pieces {
 
     /// The file that has the bytes of `piece` now.
     fn find(&self, piece: PieceIndex) -> Result<(Vec<String>, OwnedFd, Facts), StorageError> {
-        let begun = self.state().begun.get(&piece).copied();
-        if let Some(begun) = begun {
+        if let Some(begun) = self.begun(piece) {
             let path = self.partial(piece);
             let (file, facts) = self.pool.folder.file(&path, Access::Read)?;
             self.vet_begun(&path, begun, facts)?;
@@ -170,20 +169,37 @@ impl Pieces {
 
     /// The file to write `piece` to.
     fn begin(&self, piece: PieceIndex) -> Result<(Vec<String>, OwnedFd), StorageError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (path, folder) = (self.partial(piece), &self.pool.folder);
-        let begun = self.state().begun.get(&piece).copied();
-        if let Some(begun) = begun {
-            let opened = folder.file(&path, Access::Write).and_then(|(file, facts)| {
-                self.vet_begun(&path, begun, facts)?;
-                Ok(file)
-            });
-            if opened.as_ref().is_err_and(|error| error.kind() == StorageErrorKind::Missing) {
-                // What it held is lost; the next write begins it anew.
-                self.state().begun.remove(&piece);
-            }
-            return Ok((path, opened?));
+        if let Some(begun) = self.begun(piece) {
+            return self.go_on(piece, begun);
         }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have begun it meanwhile.
+        match self.begun(piece) {
+            Some(begun) => self.go_on(piece, begun),
+            None => self.begin_anew(piece),
+        }
+    }
+
+    /// The file of a piece that is begun.
+    fn begun(&self, piece: PieceIndex) -> Option<Facts> {
+        self.state().begun.get(&piece).copied()
+    }
+
+    fn go_on(&self, piece: PieceIndex, begun: Facts) -> Result<(Vec<String>, OwnedFd), StorageError> {
+        let path = self.partial(piece);
+        let opened = self.pool.folder.file(&path, Access::Write).and_then(|(file, facts)| {
+            self.vet_begun(&path, begun, facts)?;
+            Ok(file)
+        });
+        if opened.as_ref().is_err_and(|error| error.kind() == StorageErrorKind::Missing) {
+            // What it held is lost; the next write begins it anew.
+            self.state().begun.remove(&piece);
+        }
+        Ok((path, opened?))
+    }
+
+    fn begin_anew(&self, piece: PieceIndex) -> Result<(Vec<String>, OwnedFd), StorageError> {
+        let (path, folder) = (self.partial(piece), &self.pool.folder);
         self.state().sealed.remove(piece);
         let named = name_of(self.hash(piece));
         let found = match folder.file(&named, Access::Read) {
@@ -218,24 +234,24 @@ impl Pieces {
 
     /// Gives `piece` its name.
     pub(super) fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let length = self.torrent.layout.piece_length(piece);
         if is_padding(&self.torrent.layout, piece, 0, length) {
             self.state().sealed.insert(piece);
             return Ok(());
         }
-        let begun = self.state().begun.get(&piece).copied();
+        let begun = self.begun(piece);
         let (named, partial) = (name_of(self.hash(piece)), self.partial(piece));
-        if begun.is_none()
-            && let Some(facts) = self.pool.folder.find(&named)?
-        {
-            // It was found and hashed.
-            if facts.length < length.into() {
-                return Err(short(&named, facts.length));
+        if begun.is_none() {
+            let _naming = self.pool.naming();
+            if let Some(facts) = self.pool.folder.find(&named)? {
+                // It was found and hashed.
+                if facts.length < length.into() {
+                    return Err(short(&named, facts.length));
+                }
+                self.pool.known().insert(*self.hash(piece), facts);
+                self.state().sealed.insert(piece);
+                return Ok(());
             }
-            self.pool.known().insert(*self.hash(piece), facts);
-            self.state().sealed.insert(piece);
-            return Ok(());
         }
         let (file, facts) = self.pool.folder.file(&partial, Access::Write)?;
         if let Some(begun) = begun {
@@ -263,11 +279,6 @@ impl Pieces {
         partial: &[String],
         named: &[String],
     ) -> Result<(), StorageError> {
-        let known = self.pool.known().get(self.hash(piece)).copied();
-        if known.is_some() && self.pool.folder.glance(named)? == known {
-            // Another torrent has it: that file goes on to be the one that is known.
-            return self.pool.folder.remove(partial);
-        }
         let failed = |errno: Errno| StorageError::io(attempt("sealing", partial), errno.into());
         ftruncate(file, self.length(piece)).map_err(failed)?;
         let written = Facts::from(&fstat(file).map_err(failed)?);
@@ -278,11 +289,18 @@ impl Pieces {
         if self.sync == SyncWhen::Seal {
             fsync(file).map_err(failed)?;
         }
+        let naming = self.pool.naming();
+        let known = self.pool.known().get(self.hash(piece)).copied();
+        if known.is_some() && self.pool.folder.glance(named)? == known {
+            // Another torrent has it: that file goes on to be the one that is known.
+            return self.pool.folder.remove(partial);
+        }
         self.pool.folder.rename(partial, named)?;
+        self.pool.known().insert(*self.hash(piece), facts);
+        drop(naming);
         if self.sync == SyncWhen::Seal {
             self.pool.folder.sync_names(named)?;
         }
-        self.pool.known().insert(*self.hash(piece), facts);
         Ok(())
     }
 

@@ -13,17 +13,24 @@ pub(super) struct Pool {
     pub(super) folder: Folder,
     /// The files that matched their hash, and how they looked then.
     known: Mutex<BTreeMap<PieceHash, Facts>>,
+    /// Held by whoever gives a file a name, or learns what has it.
+    naming: Mutex<()>,
     /// The torrents that run.
     torrents: Mutex<BTreeSet<InfoHash>>,
 }
 
 impl Pool {
     pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self { folder: Folder::open(path)?, known: Mutex::default(), torrents: Mutex::default() })
+        let folder = Folder::open(path)?;
+        Ok(Self { folder, known: Mutex::default(), naming: Mutex::default(), torrents: Mutex::default() })
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, BTreeMap<PieceHash, Facts>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn torrents(&self) -> MutexGuard<'_, BTreeSet<InfoHash>> {
