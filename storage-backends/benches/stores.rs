@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use bt_api::testkit::TestHost;
 use bt_api::{
-    Block, InfoHash, PieceHash, PieceIndex, Plugin, StorageBackend, Torrent, TorrentLayout, TorrentStore,
+    Block, BoxFuture, Host, InfoHash, PieceHash, PieceIndex, Plugin, StorageBackend, StorageError, Torrent,
+    TorrentLayout, TorrentStore,
 };
 use bt_storage::compact::{self, Compact};
+use bt_storage::database::{self, Database};
 use bt_storage::files::{Config, Files, SyncWhen};
+use bt_storage::layer::cache::Cache;
 use bt_storage::memory::Memory;
+use bt_storage::null::Null;
+use bt_storage::piece_files::{self, PieceFiles};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures::executor::block_on;
 use sha1::{Digest, Sha1};
@@ -25,17 +30,46 @@ fn data() -> Block {
 }
 
 /// A new store of [`PIECES`] pieces in a folder of its own.
-fn open(backend: &dyn StorageBackend) -> (TempDir, Box<dyn TorrentStore>) {
+fn open(backend: &dyn StorageBackend, hashes: Hashes) -> (TempDir, Box<dyn TorrentStore>) {
     let folder = tempfile::tempdir().unwrap();
+    let hash = PieceHash(Sha1::digest(data()).into());
     let torrent = Torrent {
         info_hash: InfoHash([0; 20]),
         layout: TorrentLayout::single("t", u64::from(PIECE) * u64::from(PIECES), PIECE).unwrap(),
-        piece_hashes: vec![PieceHash(Sha1::digest(data()).into()); PIECES as usize],
+        piece_hashes: match hashes {
+            Hashes::True => vec![hash; PIECES as usize],
+            Hashes::Apart => (0..PIECES).map(|piece| PieceHash([piece as u8; 20])).collect(),
+        },
         folder: folder.path().to_owned(),
         saved: None,
     };
     let store = block_on(backend.open(Arc::new(torrent), TestHost::new())).unwrap();
     (folder, store)
+}
+
+/// The hashes of the pieces, all of which are the same.
+#[derive(Clone, Copy)]
+enum Hashes {
+    /// Their own: for a store that hashes them.
+    True,
+    /// One for each piece: for a store that names pieces by it.
+    Apart,
+}
+
+/// `files` behind a cache.
+struct CachedFiles(Box<dyn StorageBackend>);
+
+impl StorageBackend for CachedFiles {
+    fn open(
+        &self,
+        torrent: Arc<Torrent>,
+        host: Arc<dyn Host>,
+    ) -> BoxFuture<'_, Result<Box<dyn TorrentStore>, StorageError>> {
+        Box::pin(async move {
+            let inner = self.0.open(torrent.clone(), host.clone()).await?;
+            Ok(Cache::build(Default::default()).unwrap().wrap(inner, torrent, host))
+        })
+    }
 }
 
 /// Every piece once, in an order that jumps about as the rarest first do.
@@ -64,18 +98,33 @@ fn drain(store: &dyn TorrentStore, size: u32) {
 }
 
 fn stores(criterion: &mut Criterion) {
-    let files = Files::build(Config { sync: SyncWhen::Never, ..Config::default() }).unwrap();
+    let files = || Files::build(Config { sync: SyncWhen::Never, ..Config::default() }).unwrap();
     // Every piece is the same, so what is hashed on its way home matches.
     let compact = compact::Config { sync: SyncWhen::Never, ..compact::Config::default() };
     let compact = Compact::build(compact).unwrap();
     let memory = Memory::build(Default::default()).unwrap();
+    // A commit that waits for the disk measures the disk.
+    let database = database::Config { sync: database::SyncWhen::Checkpoint, ..Default::default() };
+    let database = Database::build(database).unwrap();
+    let piece_files = piece_files::Config { sync: SyncWhen::Never, ..Default::default() };
+    let piece_files = PieceFiles::build(piece_files).unwrap();
+    let null = Null::build(Default::default()).unwrap();
+    let backends: [(&str, &dyn StorageBackend, Hashes); 7] = [
+        ("files", &*files(), Hashes::True),
+        ("files + cache", &CachedFiles(files()), Hashes::True),
+        ("compact", &*compact, Hashes::True),
+        ("memory", &*memory, Hashes::True),
+        ("piece-files", &*piece_files, Hashes::Apart),
+        ("database", &*database, Hashes::True),
+        ("null", &*null, Hashes::True),
+    ];
     let data = data();
     let mut group = criterion.benchmark_group("store");
     group.throughput(Throughput::Bytes(u64::from(PIECE) * u64::from(PIECES))).sample_size(10);
-    for (name, backend) in [("files", &*files), ("compact", &*compact), ("memory", &*memory)] {
+    for (name, backend, hashes) in backends {
         for size in [256 << 10, 1 << 20] {
             group.bench_function(format!("{name}/write {} KiB", size >> 10), |bencher| {
-                let fresh = || open(backend);
+                let fresh = || open(backend, hashes);
                 bencher.iter_batched(
                     fresh,
                     |(folder, store)| {
@@ -86,7 +135,11 @@ fn stores(criterion: &mut Criterion) {
                 );
             });
         }
-        let (_folder, store) = open(backend);
+        if name == "null" {
+            // It has nothing to read.
+            continue;
+        }
+        let (_folder, store) = open(backend, hashes);
         fill(&*store, &data, PIECE);
         for size in [16 << 10, 256 << 10, 1 << 20] {
             group.bench_function(format!("{name}/read {} KiB", size >> 10), |bencher| {

@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
 use self::claim::Claim;
-use self::folder::{Access, Facts, Folder, attempt};
 use self::saved::Stamp;
 use self::table::{State, Table};
 
@@ -29,12 +28,13 @@ mod claim;
 mod durable;
 mod folder;
 mod handles;
-mod io_at;
+pub(crate) mod io_at;
 mod saved;
 mod table;
 
 pub(crate) use self::claim::Claims;
 pub(crate) use self::durable::Sync;
+pub(crate) use self::folder::{Access, Facts, Folder, attempt};
 pub(crate) use self::saved::Saved;
 
 /// What becomes of a file that is longer than the torrent says.

@@ -3,14 +3,21 @@
 //! | name | keeps the bytes |
 //! | --- | --- |
 //! | [`compact`] | in the same files, filled from the start without holes, as the original did |
+//! | [`database`] | in one transactional file, for all torrents |
 //! | [`files`] | in the files of the torrent, below the output folder |
 //! | [`memory`] | in memory, for tests and for measuring the rest |
+//! | [`null`] | nowhere: for measuring the rest, and for what nobody needs |
+//! | [`piece_files`] | one file a piece, named by its hash |
 //!
 //! A binary that says `use bt_storage as _;` has them all in its registry. How to write another one is
 //! told in [`bt_api::guide::storage`].
 
 pub mod compact;
+pub mod database;
 mod disk;
 pub mod files;
 pub mod layer;
 pub mod memory;
+pub mod null;
+pub mod piece_files;
+mod ranges;

@@ -17,6 +17,8 @@ use bt_api::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::ranges::{self, add, covers};
+
 /// The plug-in `memory`.
 pub struct Memory {
     budget: Arc<Budget>,
@@ -143,7 +145,7 @@ impl TorrentStore for Store {
                 let sealed = Piece::Sealed(std::mem::take(memory).into());
                 state.pieces.insert(piece, sealed);
             } else if !matches!(state.pieces.get(&piece), Some(Piece::Sealed(_)))
-                && !self.is_padding(piece, 0, length)
+                && !ranges::is_padding(&self.torrent.layout, piece, 0, length)
             {
                 return Err(missing("sealing", piece, &(0..length)));
             }
@@ -174,7 +176,9 @@ impl Store {
         match self.state().pieces.get(&piece) {
             Some(Piece::Sealed(block)) => Ok(Some(block.slice(offset as usize..span.end as usize))),
             Some(Piece::Partial { written, .. }) if covers(written, &span) => Ok(None),
-            None if self.is_padding(piece, offset, length) => Ok(Some(Block::zeros(length as usize))),
+            None if ranges::is_padding(&self.torrent.layout, piece, offset, length) => {
+                Ok(Some(Block::zeros(length as usize)))
+            }
             _ => Err(missing("reading", piece, &span)),
         }
     }
@@ -198,7 +202,7 @@ impl Store {
             Some(Piece::Sealed(block)) => (block.to_vec(), Vec::from_iter(once(0..length))),
             None => {
                 state.room.take(piece, length)?;
-                (vec![0; length as usize], self.padding(piece))
+                (vec![0; length as usize], ranges::padding(&self.torrent.layout, piece))
             }
         };
         let mut end = offset as usize;
@@ -209,22 +213,6 @@ impl Store {
         add(&mut written, offset..end as u32);
         state.pieces.insert(piece, Piece::Partial { memory, written });
         Ok(())
-    }
-
-    /// The parts of `piece` that belong to pad files: zeros that nobody writes (BEP 47).
-    fn padding(&self, piece: PieceIndex) -> Vec<Range<u32>> {
-        let (mut at, mut padding) = (0, Vec::new());
-        for span in self.torrent.layout.spans(piece, 0, self.torrent.layout.piece_length(piece)) {
-            if span.pad {
-                add(&mut padding, at..at + span.length);
-            }
-            at += span.length;
-        }
-        padding
-    }
-
-    fn is_padding(&self, piece: PieceIndex, offset: u32, length: u32) -> bool {
-        self.torrent.layout.spans(piece, offset, length).all(|span| span.pad)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -261,47 +249,4 @@ fn missing(what: &str, piece: PieceIndex, span: &Range<u32>) -> StorageError {
     let message =
         format!("{what} bytes {} to {} of piece {piece}: not all were written", span.start, span.end);
     StorageError::new(StorageErrorKind::Missing, message)
-}
-
-/// Whether one of `ranges`, which are apart, holds all of `span`.
-fn covers(ranges: &[Range<u32>], span: &Range<u32>) -> bool {
-    span.is_empty() || ranges.iter().any(|range| range.start <= span.start && span.end <= range.end)
-}
-
-/// Adds `new` to `ranges`, which are sorted and apart, and stay so.
-fn add(ranges: &mut Vec<Range<u32>>, new: Range<u32>) {
-    if new.is_empty() {
-        return;
-    }
-    let first = ranges.partition_point(|range| range.end < new.start);
-    let end = ranges.partition_point(|range| range.start <= new.end);
-    let touched = &ranges[first..end];
-    let start = touched.first().map_or(new.start, |range| range.start.min(new.start));
-    let stop = touched.last().map_or(new.end, |range| range.end.max(new.end));
-    ranges.splice(first..end, once(start..stop));
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn ranges_agree_with_naive_ones(new in prop::collection::vec((0_u32..40, 0_u32..10), 0..20)) {
-            let (mut ranges, mut naive) = (Vec::new(), [false; 50]);
-            for (start, length) in new {
-                add(&mut ranges, start..start + length);
-                naive[start as usize..(start + length) as usize].fill(true);
-            }
-            prop_assert!(ranges.windows(2).all(|pair| pair[0].end < pair[1].start));
-            for start in 0..50_u32 {
-                for end in start..50 {
-                    let all = naive[start as usize..end as usize].iter().all(|&written| written);
-                    prop_assert_eq!(covers(&ranges, &(start..end)), all);
-                }
-            }
-        }
-    }
 }

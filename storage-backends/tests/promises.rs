@@ -10,9 +10,11 @@ use bt_api::testkit::storage::Subject;
 use bt_api::testkit::{TestHost, layer_conformance, storage_conformance};
 use bt_api::{PieceIndex, Plugin, StorageErrorKind, Torrent};
 use bt_storage::compact::{Compact, Config as CompactConfig};
+use bt_storage::database::Database;
 use bt_storage::files::Files;
-use bt_storage::layer::{faulty::Faulty, read_only::ReadOnly, slow::Slow};
+use bt_storage::layer::{cache::Cache, faulty::Faulty, read_only::ReadOnly, slow::Slow, trace::Trace};
 use bt_storage::memory::Memory;
+use bt_storage::piece_files::PieceFiles;
 use common::{Waiting, open, pattern, torrent};
 use futures::FutureExt;
 
@@ -24,11 +26,19 @@ storage_conformance!(
         Subject::of::<Memory>(&[]).volatile().with_little_room(cramped)
     }
 );
+storage_conformance!(piece_files = full_at_16_kib::<PieceFiles>(&[""]));
+storage_conformance!(database = full_at_16_kib::<Database>(&[""]));
 storage_conformance!(slow_files = Subject::of::<Files>(&[]).behind::<Slow>(""));
 storage_conformance!(slow_compact = Subject::of::<Compact>(&[]).behind::<Slow>(""));
 // While nothing fails it is as the store that it wraps.
 storage_conformance!(faulty_files = Subject::of::<Files>(&[]).behind::<Faulty>(""));
+storage_conformance!(cached_files = Subject::of::<Files>(&[]).behind::<Cache>(""));
+// There is room for a piece or two: they come and go.
+storage_conformance!(narrowly_cached_memory = Subject::of::<Memory>(&[]).volatile().behind::<Cache>("size = \"40 KiB\""));
+storage_conformance!(traced_memory = Subject::of::<Memory>(&[]).volatile().behind::<Trace>(""));
 
+layer_conformance!(cache: Cache);
+layer_conformance!(trace: Trace);
 layer_conformance!(slow: Slow);
 layer_conformance!(faulty: Faulty);
 
@@ -177,4 +187,28 @@ fn a_read_only_store_denies_what_would_change_it() {
     assert_eq!(store.read(0, 1, 2).unwrap(), b"bc");
     assert_eq!(store.read(1, 0, 4).unwrap_err().kind(), StorageErrorKind::Missing);
     store.close().unwrap();
+}
+
+/// It counts what was sealed and has none of it.
+#[test]
+fn a_null_store_seals_and_cannot_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = bt_storage::null::Null::build(Default::default()).unwrap();
+    let torrent = torrent(folder.path(), &[("a", 5), ("b.pad", 3)], 4);
+    let store = open(&*backend, torrent.clone(), TestHost::new()).unwrap();
+    let block = bt_api::Block::from(pattern(1, 4));
+    store.write_blocks(0, 0, vec![block.clone()]).unwrap();
+    assert!(block.into_bytes().is_unique());
+    store.seal(0);
+    assert_eq!(store.pieces_held(), [0]);
+    let error = store.read(0, 1, 2).unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Missing);
+    assert_eq!(error.to_string(), "reading 2 bytes at 1 of piece 0: null keeps nothing");
+    assert_eq!(store.read(1, 1, 3).unwrap(), [0; 3]);
+    store.write(0, 0, b"x").unwrap();
+    assert!(store.held().is_empty());
+    assert_eq!(store.checkpoint().unwrap(), None);
+    store.close().unwrap();
+    assert!(open(&*backend, torrent, TestHost::new()).unwrap().held().is_empty());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it makes no file");
 }

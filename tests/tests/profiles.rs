@@ -152,12 +152,12 @@ fn plug_ins() {
     refused(
         "\"memory\"",
         "\"memory\"\n[[storage.layer]]\nuse = 'slo'",
-        "p.toml:8:7: no storage layer is named `slo`; did you mean `slow`? (this binary has: faulty (bt-storage 0.1.0), read-only (bt-storage 0.1.0), slow (bt-storage 0.1.0))",
+        "p.toml:8:7: no storage layer is named `slo`; did you mean `slow`? (this binary has: cache (bt-storage 0.1.0), faulty (bt-storage 0.1.0), read-only (bt-storage 0.1.0), slow (bt-storage 0.1.0), trace (bt-storage 0.1.0))",
     );
     refused(
         "\"memory\"",
         "\"memory\"\n[[storage.layer]]\ndelay = '1 s'",
-        "p.toml:7:1: `use` is missing: it names the storage layer (this binary has: faulty, read-only, slow)",
+        "p.toml:7:1: `use` is missing: it names the storage layer (this binary has: cache, faulty, read-only, slow, trace)",
     );
 }
 
@@ -412,6 +412,7 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
             "bittyrant-1.1",
             "bittyrant-paper",
             "block-tft",
+            "database",
             "deadline",
             "design-space",
             "fair-torrent",
@@ -429,7 +430,9 @@ fn every_shipped_profile_loads_and_prints_what_it_is() {
             "memory",
             "mode-suppression",
             "modern",
+            "null",
             "pfs",
+            "piece-files",
             "portion",
             "prop-share",
             "random",
@@ -554,6 +557,6 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
     assert_eq!(
         message,
         "no file and no shipped profile is named `mainlin`; did you mean `mainline`? \
-         (this binary has: birds, bitos, bittornado, bittyrant-1.1, bittyrant-paper, block-tft, deadline, design-space, fair-torrent, fan-lui-chiu, fixed-permutation, free-rider, give-to-get, global-rarest, lan, large-view, libtorrent, mainline, mainline-3.2, mainline-4, memory, mode-suppression, modern, pfs, portion, prop-share, random, random-choker, rfwpms, round-robin, sequential, smart-seed, super-seed, transmission, unchoke-all, zipf)"
+         (this binary has: birds, bitos, bittornado, bittyrant-1.1, bittyrant-paper, block-tft, database, deadline, design-space, fair-torrent, fan-lui-chiu, fixed-permutation, free-rider, give-to-get, global-rarest, lan, large-view, libtorrent, mainline, mainline-3.2, mainline-4, memory, mode-suppression, modern, null, pfs, piece-files, portion, prop-share, random, random-choker, rfwpms, round-robin, sequential, smart-seed, super-seed, transmission, unchoke-all, zipf)"
     );
 }

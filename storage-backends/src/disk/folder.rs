@@ -10,7 +10,8 @@ use std::path::Path;
 
 use bt_api::{StorageError, StorageErrorKind};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, accessat, fstat, ftruncate, mkdirat, openat, statat,
+    AtFlags, FileType, Mode, OFlags, Stat, accessat, fstat, fsync, ftruncate, mkdirat, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -27,11 +28,11 @@ const FILE_FLAGS: OFlags =
     OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// An open output folder.
-pub(super) struct Folder(OwnedFd);
+pub(crate) struct Folder(OwnedFd);
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     Read,
     Write,
     /// To be made, where nothing of that name may stand yet, and written.
@@ -40,18 +41,18 @@ pub(super) enum Access {
 
 /// What the system tells of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+pub(crate) struct Facts {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
     /// In bytes.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// When it was last written, in nanoseconds since 1970.
-    pub(super) mtime: i64,
+    pub(crate) mtime: i64,
 }
 
 impl Folder {
     /// Opens the output folder at `path`, and makes it first where it is missing.
-    pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
         let attempt = |what: &str| format!("{what} the output folder {path:?}");
         std::fs::create_dir_all(path).map_err(|error| StorageError::io(attempt("making"), error))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -60,7 +61,7 @@ impl Folder {
     }
 
     /// Which folder it is: device and inode.
-    pub(super) fn identity(&self) -> Result<(u64, u64), StorageError> {
+    pub(crate) fn identity(&self) -> Result<(u64, u64), StorageError> {
         let stat =
             fstat(&self.0).map_err(|errno| StorageError::io("looking at the output folder", errno.into()))?;
         let facts = Facts::from(&stat);
@@ -68,7 +69,7 @@ impl Folder {
     }
 
     /// Makes the folders that the file at `path` lies in, where they are missing.
-    pub(super) fn make_parents(&self, path: &[String]) -> Result<(), StorageError> {
+    pub(crate) fn make_parents(&self, path: &[String]) -> Result<(), StorageError> {
         self.parent(path, true).map(drop)
     }
 
@@ -89,7 +90,7 @@ impl Folder {
     }
 
     /// The regular file at `path`, if there is anything.
-    pub(super) fn find(&self, path: &[String]) -> Result<Option<Facts>, StorageError> {
+    pub(crate) fn find(&self, path: &[String]) -> Result<Option<Facts>, StorageError> {
         let found = self.parent(path, false).and_then(|parent| regular(&parent, path));
         match found {
             Ok(facts) => Ok(Some(facts)),
@@ -100,7 +101,7 @@ impl Folder {
 
     /// What lies at `path` in one quick look, if anything. Links on the way are followed: this only serves
     /// to see whether the path still leads to a file that is known.
-    pub(super) fn glance(&self, path: &[String]) -> Result<Option<Facts>, StorageError> {
+    pub(crate) fn glance(&self, path: &[String]) -> Result<Option<Facts>, StorageError> {
         let whole: std::path::PathBuf = path.iter().collect();
         match statat(&self.0, &whole, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(Facts::from(&stat))),
@@ -112,9 +113,9 @@ impl Folder {
     }
 
     /// Opens the regular file at `path`.
-    pub(super) fn file(&self, path: &[String], access: Access) -> Result<(OwnedFd, Facts), StorageError> {
+    pub(crate) fn file(&self, path: &[String], access: Access) -> Result<(OwnedFd, Facts), StorageError> {
         let parent = self.parent(path, false)?;
-        let name = path.last().expect("a checked path has a part").as_str();
+        let name = last(path);
         let flags = match access {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::RDWR,
@@ -138,6 +139,39 @@ impl Folder {
         let stat = ftruncate(&file, length).and_then(|()| fstat(&file));
         let stat = stat.map_err(|errno| StorageError::io(attempt("cutting", path), errno.into()))?;
         Ok(Facts::from(&stat))
+    }
+
+    /// Gives the file at `from` the name `to`, in the place of whatever file has it, in one step.
+    pub(crate) fn rename(&self, from: &[String], to: &[String]) -> Result<(), StorageError> {
+        let (old, new) = (self.parent(from, false)?, self.parent(to, true)?);
+        let renamed = renameat(&old, last(from), &new, last(to));
+        renamed.map_err(|errno| StorageError::io(attempt("naming", to), errno.into()))
+    }
+
+    /// Removes the file at `path`, if there is one.
+    pub(crate) fn remove(&self, path: &[String]) -> Result<(), StorageError> {
+        let removed = self.parent(path, false).and_then(|parent| {
+            let removed = unlinkat(&parent, last(path), AtFlags::empty());
+            removed.map_err(|errno| StorageError::io(attempt("removing", path), errno.into()))
+        });
+        removed.or_else(|error| match error.kind() {
+            StorageErrorKind::Missing => Ok(()),
+            _ => Err(error),
+        })
+    }
+
+    /// Removes the folder at `path`, where it is one and empty.
+    pub(crate) fn remove_folder(&self, path: &[String]) {
+        if let Ok(parent) = self.parent(path, false) {
+            // What is not empty stays: that is the point of asking.
+            let _ = unlinkat(&parent, last(path), AtFlags::REMOVEDIR);
+        }
+    }
+
+    /// Forces the names in the folder that `path` lies in to the disk.
+    pub(crate) fn sync_names(&self, path: &[String]) -> Result<(), StorageError> {
+        let synced = fsync(&self.parent(path, false)?);
+        synced.map_err(|errno| StorageError::io(attempt("syncing the folder of", path), errno.into()))
     }
 
     /// Opens the folder that `path` lies in; with `make`, makes it and those above it.
@@ -177,14 +211,18 @@ impl From<&Stat> for Facts {
     }
 }
 
+fn last(path: &[String]) -> &str {
+    path.last().expect("a checked path has a part")
+}
+
 /// `what` was tried on the file at `path`, for messages: control characters escaped.
-pub(super) fn attempt(what: &str, path: &[String]) -> String {
+pub(crate) fn attempt(what: &str, path: &[String]) -> String {
     format!("{what} {:?}", path.join("/"))
 }
 
 /// The regular file that the last part of `path` names in `parent`.
 fn regular(parent: &OwnedFd, path: &[String]) -> Result<Facts, StorageError> {
-    let name = path.last().expect("a checked path has a part").as_str();
+    let name = last(path);
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
     let stat = stat.map_err(|errno| StorageError::io(attempt("looking at", path), errno.into()))?;
     check_regular(&stat, path)?;

@@ -10,13 +10,13 @@ use rustix::io::{pread, pwritev, retry_on_intr};
 const ZEROS: usize = 1 << 20;
 
 /// Bytes in parts, taken off the front.
-pub(super) struct Slices<'a, I> {
+pub(crate) struct Slices<'a, I> {
     parts: I,
     rest: &'a [u8],
 }
 
 impl<'a, I: Iterator<Item = &'a [u8]>> Slices<'a, I> {
-    pub(super) fn new(parts: I) -> Self {
+    pub(crate) fn new(parts: I) -> Self {
         Self { parts, rest: &[] }
     }
 
@@ -24,7 +24,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Slices<'a, I> {
     ///
     /// # Panics
     /// When there are fewer.
-    pub(super) fn take(&mut self, mut wanted: usize) -> Vec<IoSlice<'a>> {
+    pub(crate) fn take(&mut self, mut wanted: usize) -> Vec<IoSlice<'a>> {
         let mut taken = Vec::new();
         while wanted > 0 {
             while self.rest.is_empty() {
@@ -39,7 +39,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Slices<'a, I> {
 }
 
 /// Fills `into` from `offset`. Fewer bytes are an error, not a short answer (ST-5).
-pub(super) fn read_exact(file: &OwnedFd, into: &mut [u8], offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact(file: &OwnedFd, into: &mut [u8], offset: u64) -> io::Result<()> {
     let mut done = 0;
     while done < into.len() {
         let at = offset + done as u64;
@@ -55,7 +55,7 @@ pub(super) fn read_exact(file: &OwnedFd, into: &mut [u8], offset: u64) -> io::Re
 }
 
 /// Writes all of `slices` from `offset`, in as few calls as the system allows.
-pub(super) fn write_all(file: &OwnedFd, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_all(file: &OwnedFd, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
     while !slices.is_empty() {
         // rustix hands the system no more slices than it takes at once.
         match retry_on_intr(|| pwritev(file, slices, offset))? {
@@ -120,7 +120,7 @@ fn write_zeros(file: &OwnedFd, from: u64, to: u64) -> io::Result<()> {
 }
 
 /// Sets when a file was last written, in nanoseconds since 1970.
-pub(super) fn set_mtime(file: &OwnedFd, nanoseconds: i64) -> io::Result<()> {
+pub(crate) fn set_mtime(file: &OwnedFd, nanoseconds: i64) -> io::Result<()> {
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec {
