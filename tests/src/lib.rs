@@ -13,6 +13,7 @@
 //! | [`greedy`] | peers that take or give as much as they can, to measure limits |
 //! | [`probe`] | a peer that only asks who has what |
 //! | [`place`] | a torrent of one file, who has it, and who downloads it |
+//! | [`page`] | pages whose steps are done as they stand |
 //! | [`mount`] | file systems of a test's own |
 
 pub mod binaries;
@@ -24,6 +25,7 @@ pub mod greedy;
 pub mod mount;
 pub mod npm_tracker;
 pub mod opentracker;
+pub mod page;
 pub mod place;
 pub mod probe;
 pub mod process;

@@ -17,6 +17,7 @@
 //! | `live` | with the feature `live`: a scenario as real clients, beside its simulation |
 //! | [`report`] | one page and plots of a run or a comparison |
 //! | [`reproduce`] | published results, measured again |
+//! | [`new`] | a crate to begin a plug-in of one's own with |
 //! | [`cli`] | the whole of `bt-lab` |
 //! | [`chance`] | random draws that are the same on every machine |
 //! | [`stats`] | statistics of runs: intervals, differences, distributions |
@@ -32,6 +33,7 @@ pub mod grid;
 pub mod live;
 mod made;
 pub mod measure;
+pub mod new;
 pub mod output;
 pub mod replicate;
 pub mod report;

@@ -7,6 +7,7 @@ mod list;
 mod live;
 mod many;
 mod measure;
+mod new;
 mod report;
 mod reproduce;
 mod run;
@@ -47,6 +48,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
         Ok(Arguments { command: Command::Report(options) }) => report::run(&options, terminal),
         Ok(Arguments { command: Command::Reproduce(options) }) => reproduce::run(&options, terminal),
         Ok(Arguments { command: Command::List(options) }) => list::run(&options, terminal),
+        Ok(Arguments { command: Command::New(options) }) => new::run(&options, terminal),
         Err(error) if !error.use_stderr() => {
             write!(terminal.out, "{}", error.render()).map(|()| 0).map_err(Failure::from)
         }
@@ -72,6 +74,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
   bt-lab run flash-crowd --set peers.leecher.count=100 --seed 7 --out small
   bt-lab compare homogeneous --profile mainline --profile random-choker --seeds 1..30 --out chokers
   bt-lab report first
+  bt-lab new choke least-served
   bt-lab reproduce --quick"
 )]
 struct Arguments {
@@ -92,6 +95,7 @@ enum Command {
     Report(report::Options),
     Reproduce(reproduce::Options),
     List(list::Options),
+    New(new::Options),
 }
 
 /// Why a command ends early.
