@@ -84,9 +84,9 @@ fn plug_ins_and_profiles_are_listed() {
     let list = succeeds(&["--list"]);
     for part in [
         "choke policy, [choke]:",
-        "  tit-for-tat  serves",
+        "  tit-for-tat      serves",
         "(bt-policies 0.1.0)",
-        "profiles: bittornado, free-rider, lan, mainline, ",
+        "mainline, mainline-3.2, mainline-4, ",
     ] {
         assert!(list.contains(part), "{list}");
     }

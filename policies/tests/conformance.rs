@@ -1,12 +1,9 @@
 //! Every policy of this crate keeps what its trait promises, under its defaults and at the edges of its table.
 
 use bt_api::Registry;
-use bt_api::plugin::{Choke, Kind, Piece};
+use bt_api::plugin::{Choke, Piece};
 use bt_api::testkit::{choke_conformance, piece_conformance};
-use bt_policies::choke::{free_rider::FreeRider, random::Random, tit_for_tat::TitForTat};
-use bt_policies::piece::{
-    bittornado::BitTornado, rarest_first::RarestFirst, sequential::Sequential, smart_seed::SmartSeed,
-};
+use bt_policies::{choke, piece};
 
 /// The kit for each of these policies, each under its own name, and a test that none is left out.
 macro_rules! all {
@@ -17,7 +14,8 @@ macro_rules! all {
         fn $test() {
             let listed = [$(stringify!($name)),*];
             let registry = Registry::of::<$kind>().unwrap();
-            let ours = registry.iter().filter(|one| one.krate == "bt-policies" && one.table == $kind::TABLE);
+            // What needs more than the kit's world, as the lab has it, is tested where it stands.
+            let ours = registry.iter().filter(|one| one.krate == "bt-policies" && !one.lab_only);
             let missing: Vec<&str> =
                 ours.map(|one| one.name).filter(|name| !listed.contains(&&*name.replace('-', "_"))).collect();
             assert_eq!(missing, [""; 0], "these are in no list of this file");
@@ -25,15 +23,46 @@ macro_rules! all {
     };
 }
 
-all! { Choke, choke_conformance, every_choke_policy_is_listed;
-    free_rider: FreeRider;
-    random: Random, "", "slots = 1";
-    tit_for_tat: TitForTat, "", "max-uploads = 1\nmin-uploads = 0";
+mod chokers {
+    use super::*;
+
+    all! { Choke, choke_conformance, every_choke_policy_is_listed;
+        birds: choke::design_space::Birds;
+        bittyrant: choke::bittyrant::BitTyrant, "", "form = \"1.1\"", "selfish = true";
+        block_tft: choke::block_tft::BlockTft, "", "scope = \"overall\"";
+        design_space: choke::design_space::DesignSpace;
+        fair_torrent: choke::fair_torrent::FairTorrent;
+        fan_lui_chiu: choke::fan_lui_chiu::FanLuiChiu;
+        free_rider: choke::free_rider::FreeRider;
+        large_view: choke::free_rider::LargeView;
+        libtorrent: choke::libtorrent::Libtorrent, "", "seed-order = \"anti-leech\"";
+        pfs: choke::pfs::Pfs;
+        prop_share: choke::prop_share::PropShare;
+        random: choke::random::Random, "", "slots = 1";
+        round_robin: choke::round_robin::RoundRobin, "", "slots = 1";
+        tit_for_tat: choke::tit_for_tat::TitForTat, "", "max-uploads = 1\nmin-uploads = 0";
+        transmission: choke::transmission::Transmission;
+        unchoke_all: choke::unchoke_all::UnchokeAll;
+    }
 }
 
-all! { Piece, piece_conformance, every_piece_policy_is_listed;
-    bittornado: BitTornado, "", "endgame = false", "super-seeding = true";
-    rarest_first: RarestFirst, "", "partials = \"tie-break\"\nendgame-sticky = true", "super-seeding = true";
-    sequential: Sequential, "", "endgame = false";
-    smart_seed: SmartSeed;
+mod pickers {
+    use super::*;
+
+    all! { Piece, piece_conformance, every_piece_policy_is_listed;
+        bitos: piece::bitos::Bitos;
+        bittornado: piece::bittornado::BitTornado, "", "endgame = false", "super-seeding = true";
+        deadline: piece::deadline::Deadline;
+        fixed_permutation: piece::fixed_permutation::FixedPermutation;
+        give_to_get: piece::give_to_get::GiveToGet;
+        mode_suppression: piece::mode_suppression::ModeSuppression;
+        portion: piece::portion::Portion;
+        random: piece::random::Random;
+        rarest_first: piece::rarest_first::RarestFirst, "", "partials = \"tie-break\"\nendgame-sticky = true", "super-seeding = true";
+        rfwpms: piece::rfwpms::Rfwpms;
+        sequential: piece::sequential::Sequential, "", "endgame = false";
+        smart_seed: piece::smart_seed::SmartSeed;
+        super_seed: piece::super_seeding::SuperSeeding;
+        zipf: piece::zipf::Zipf;
+    }
 }

@@ -15,3 +15,6 @@ tracker_conformance!(
         PeerFile::build(Config { path: "/nowhere/at-all.txt".into(), ..Config::default() }).unwrap()
     })
 );
+
+tracker_conformance!(lsd: bt_policies::tracker::lsd::Lsd);
+tracker_conformance!(udp: bt_policies::tracker::udp::Udp);

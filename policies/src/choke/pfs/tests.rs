@@ -40,9 +40,9 @@ fn ask(client: &mut Client<Pfs>, words: &str) -> Option<(char, u32)> {
     for queue in &queues {
         client.peer(char::from_u32(queue.peer.0).unwrap()).queued = queue.requests.len() as u32;
     }
-    let swarm = SwarmView::new(&client.own, &client.peers);
     let mut rng = rng::stream(1, 0, "test");
-    match client.policy.serve(client.now, &Waiting::new(&queues), &swarm, &mut rng) {
+    let bt_api::testkit::choke::Client { policy, own, peers, now, .. } = &mut **client;
+    match policy.serve(*now, &Waiting::new(&queues), &SwarmView::new(own, peers), &mut rng) {
         Serve::Block(peer, block) => {
             let queue = queues.iter().find(|queue| queue.peer == peer).unwrap();
             assert!(queue.requests.contains(&block));
