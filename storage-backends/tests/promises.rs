@@ -34,7 +34,9 @@ storage_conformance!(slow_compact = Subject::of::<Compact>(&[]).behind::<Slow>("
 storage_conformance!(faulty_files = Subject::of::<Files>(&[]).behind::<Faulty>(""));
 storage_conformance!(cached_files = Subject::of::<Files>(&[]).behind::<Cache>(""));
 // There is room for a piece or two: they come and go.
-storage_conformance!(narrowly_cached_memory = Subject::of::<Memory>(&[]).volatile().behind::<Cache>("size = \"40 KiB\""));
+storage_conformance!(
+    narrowly_cached_memory = Subject::of::<Memory>(&[]).volatile().behind::<Cache>("size = \"40 KiB\"")
+);
 storage_conformance!(traced_memory = Subject::of::<Memory>(&[]).volatile().behind::<Trace>(""));
 
 layer_conformance!(cache: Cache);

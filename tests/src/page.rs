@@ -50,7 +50,8 @@ fn steps(page: &str) -> Vec<Step> {
 pub fn follow(page: &str, start: &Path) -> (usize, PathBuf) {
     // What was built serves here too.
     let test = env::current_exe().expect("a test knows its place");
-    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("a target folder");
+    let target =
+        test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("a target folder");
     let logs = tempfile::tempdir().expect("a temporary folder");
     let (mut place, mut commands) = (start.to_owned(), 0);
     for step in steps(page) {

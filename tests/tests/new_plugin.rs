@@ -70,6 +70,7 @@ fn what_cannot_be_is_one_line_and_leaves_nothing_behind() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
         assert!(errors.contains(said) && errors.trim_end().lines().count() == 1, "{arguments:?}: {errors}");
     }
-    let there: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let there: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(there, ["taken"]);
 }

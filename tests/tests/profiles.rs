@@ -534,6 +534,7 @@ fn a_file_on_disk_wins_and_a_wrong_name_is_told() {
 
     let message = Profile::load("mainlin", &[]).unwrap_err().to_string();
     let names: Vec<&str> = shipped("profile").iter().map(|one| one.name).collect();
-    let said = "no file and no shipped profile is named `mainlin`; did you mean `mainline`? (this binary has: ";
+    let said =
+        "no file and no shipped profile is named `mainlin`; did you mean `mainline`? (this binary has: ";
     assert_eq!(message, format!("{said}{})", names.join(", ")));
 }

@@ -192,12 +192,15 @@ fn check(kind: Kind, name: &str, template: &Template) -> Result<(), NewError> {
             && word.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
     });
     if !words_are_fine {
-        return refuse("it is words of small letters and digits with hyphens between, each begun by a letter");
+        return refuse(
+            "it is words of small letters and digits with hyphens between, each begun by a letter",
+        );
     }
     if RESERVED.contains(&name) || text!("Cargo.toml.txt").contains(&format!("\n{name} = ")) {
         return refuse("Rust or a crate that it depends on is called that; add a word");
     }
-    let (type_name, is_letter) = (camel(name), |letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+    let (type_name, is_letter) =
+        (camel(name), |letter: char| letter.is_ascii_alphanumeric() || letter == '_');
     if template.plugin.split(|letter| !is_letter(letter)).any(|word| word == type_name) {
         return refuse("its code has something else of that name; add a word");
     }
@@ -223,9 +226,66 @@ fn is_taken(kind: Kind, name: &str) -> bool {
 
 /// What Rust keeps for itself: words of the language, the crates that come with it, what Cargo calls a folder.
 const RESERVED: &[&str] = &[
-    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "build", "const", "continue", "core", "crate",
-    "deps", "do", "dyn", "else", "enum", "examples", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in",
-    "incremental", "lab", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "proc-macro", "pub",
-    "ref", "return", "run", "self", "static", "std", "struct", "super", "test", "trait", "true", "try", "type", "typeof",
-    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "lab",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "run",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
 ];

@@ -31,6 +31,8 @@ pub use config::{Allocation, BirdsConfig, Candidates, Config, Ranking, Strangers
 #[derive(Debug)]
 pub struct DesignSpace {
     config: Config,
+    /// The reason of those that are served for their proximity, under the name that the plug-in goes by.
+    proximity: Reason,
     seed: TitForTat,
     seeding: bool,
     next_round: Instant,
@@ -67,7 +69,9 @@ impl Plugin for Birds {
     fn build(config: BirdsConfig) -> Result<Box<dyn ChokePolicy>, BuildError> {
         let BirdsConfig { partners, stranger_slots, round, seed } = config;
         let ranking = Ranking::Proximity;
-        DesignSpace::build(Config { ranking, partners, stranger_slots, round, seed, ..Config::default() })
+        let config = Config { ranking, partners, stranger_slots, round, seed, ..Config::default() };
+        let policy = DesignSpace::new(config)?;
+        Ok(Box::new(DesignSpace { proximity: Reason("birds:proximity"), ..policy }))
     }
 }
 bt_api::register!(Birds);
@@ -87,6 +91,7 @@ impl DesignSpace {
         let seed = TitForTat::new(config.seed.clone())?;
         Ok(Self {
             config,
+            proximity: Reason("design-space:proximity"),
             seed,
             seeding: false,
             next_round: Instant::ZERO,
@@ -184,7 +189,7 @@ impl DesignSpace {
         match self.config.ranking {
             Ranking::Fastest => Reason::DOWNLOAD_RATE,
             Ranking::Slowest => Reason("design-space:slowest"),
-            Ranking::Proximity => Reason("design-space:proximity"),
+            Ranking::Proximity => self.proximity,
             Ranking::Loyal => Reason("design-space:loyal"),
             Ranking::Random => Reason::RANDOM,
         }
