@@ -19,7 +19,7 @@ fn given(client: &mut Client<DesignSpace>, words: &str) {
     for word in words.split(' ') {
         let (letter, kib) = word.split_at(1);
         let peer = client.peer(letter.chars().next().unwrap());
-        peer.downloaded += kib.parse::<u64>().unwrap() * 10 << 10;
+        peer.downloaded += (kib.parse::<u64>().unwrap() * 10) << 10;
     }
     client.tick();
 }
