@@ -84,12 +84,12 @@ fn plug_ins_and_profiles_are_listed() {
     let list = succeeds(&["--list"]);
     for part in [
         "choke policy, [choke]:",
-        "  tit-for-tat      serves",
         "(bt-policies 0.1.0)",
         "mainline, mainline-3.2, mainline-4, ",
     ] {
         assert!(list.contains(part), "{list}");
     }
+    assert!(list.lines().any(|line| line.starts_with("  tit-for-tat ") && line.contains(" serves")), "{list}");
     let data: Value = serde_json::from_str(&succeeds(&["--list", "--json"])).unwrap();
     let plugins = data["plugins"].as_array().unwrap();
     let files = plugins.iter().find(|one| one["name"] == "files").unwrap();
@@ -127,31 +127,20 @@ fn the_demo_ends_by_itself_with_verified_data() {
 
 #[test]
 fn the_demo_runs_through_any_profile() {
-    for arguments in [
-        &["--profile", "modern"][..],
-        &["--profile", "mainline-3.2"],
-        &["--profile", "mainline-4"],
-        &["--profile", "bittornado"],
-        &["--profile", "memory"],
-        &["--profile", "sequential"],
-        &["--profile", "random"],
-        &["--profile", "fixed-permutation"],
-        &["--profile", "bitos"],
-        &["--profile", "portion"],
-        &["--profile", "zipf"],
-        &["--profile", "deadline"],
-        &["--profile", "give-to-get"],
-        &["--profile", "super-seed"],
-        &["--profile", "mode-suppression"],
-        &["--profile", "rfwpms"],
-        &["--profile", "random-choker"],
-    ] {
-        let summary = succeeds(&[arguments, &["--demo", "--json", "--quiet"]].concat());
+    // The demo's seeder has the profile too. These give nothing, give a lone peer a piece every few seconds, see the
+    // whole swarm, or speak to the local network.
+    let left_out = ["free-rider", "large-view", "null", "super-seed", "global-rarest", "lan"];
+    let data: Value = serde_json::from_str(&succeeds(&["--list", "--json"])).unwrap();
+    let profiles: Vec<&str> =
+        data["profiles"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert!(left_out.iter().all(|name| profiles.contains(name)), "{profiles:?}");
+    for name in profiles.into_iter().filter(|name| !left_out.contains(name)) {
+        let summary = succeeds(&["--profile", name, "--demo", "--json", "--quiet"]);
         let summary: Value = serde_json::from_str(&summary).unwrap();
-        assert_eq!(summary["complete"], true, "{arguments:?}");
+        assert_eq!(summary["complete"], true, "{name}");
         assert_eq!(summary["bytes_have"], 64 << 20);
         // One request that is never answered costs a snub time.
-        assert!(summary["elapsed_s"].as_f64().unwrap() < 25.0, "{arguments:?}: {summary}");
+        assert!(summary["elapsed_s"].as_f64().unwrap() < 25.0, "{name}: {summary}");
     }
 }
 
