@@ -82,14 +82,13 @@ fn help_and_version() {
 #[test]
 fn plug_ins_and_profiles_are_listed() {
     let list = succeeds(&["--list"]);
-    for part in [
-        "choke policy, [choke]:",
-        "(bt-policies 0.1.0)",
-        "mainline, mainline-3.2, mainline-4, ",
-    ] {
+    for part in ["choke policy, [choke]:", "(bt-policies 0.1.0)", "mainline, mainline-3.2, mainline-4, "] {
         assert!(list.contains(part), "{list}");
     }
-    assert!(list.lines().any(|line| line.starts_with("  tit-for-tat ") && line.contains(" serves")), "{list}");
+    assert!(
+        list.lines().any(|line| line.starts_with("  tit-for-tat ") && line.contains(" serves")),
+        "{list}"
+    );
     let data: Value = serde_json::from_str(&succeeds(&["--list", "--json"])).unwrap();
     let plugins = data["plugins"].as_array().unwrap();
     let files = plugins.iter().find(|one| one["name"] == "files").unwrap();

@@ -34,6 +34,8 @@
 //! A torrent that was begun with this store and is not complete needs this store again: another one does not
 //! know who is where. Its resume file says which one it was, and the client does not start with another while that
 //! would cost pieces.
+//!
+//! Source: the original, in the rules `SW-1` to `SW-17`.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::sync::{Mutex, PoisonError};
 
 use bt_tests::binaries::bt_lab;
 use bt_tests::page::follow;
@@ -11,7 +12,11 @@ fn new(folder: &Path, arguments: &[&str]) -> Output {
     bt_lab().arg("new").args(arguments).current_dir(folder).output().unwrap()
 }
 
+/// The crates have binaries of the same names and share a target folder.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn made_and_followed(kind: &str, name: &str, promised: &[&str]) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let output = new(folder.path(), &[kind, name]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -63,8 +63,10 @@ fn a_users_own_package_needs_no_change_of_the_framework() {
 
     let list = run(&binary, &["--list"]);
     for name in ["proportional", "one-file", "peer-list"] {
-        let line =
-            list.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("no {name}:\n{list}"));
+        let line = list
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{name} ")))
+            .unwrap_or_else(|| panic!("no {name}:\n{list}"));
         assert!(line.contains("my-client 0.3.0"), "{line}");
     }
     for theirs in ["tit-for-tat", "rarest-first", "files"] {

@@ -4,6 +4,8 @@
 //! the address that the datagram came from. One who hears a newcomer tells of itself in turn, so that the two
 //! find each other even when only one can be connected to. A torrent is told of at most once a minute, and a
 //! private one never: the engine asks no source for it (BEP 27).
+//!
+//! Source: BEP 14.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};

@@ -4,6 +4,8 @@
 //! requests that carry it. Packets get lost, so each is sent again after 15·2^n seconds without an answer.
 //! Anybody can send to an open port: an answer counts only when it comes from the address that was asked, at
 //! a port of ours that only this request has, with a transaction id that only the tracker was told.
+//!
+//! Source: BEP 15 and BEP 41.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
