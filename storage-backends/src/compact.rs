@@ -35,7 +35,7 @@
 //! know who is where. Its resume file says which one it was, and the client does not start with another while that
 //! would cost pieces.
 //!
-//! Source: the original, in the rules `SW-1` to `SW-17`.
+//! Source: the original, release 3.4.2.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

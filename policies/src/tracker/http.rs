@@ -5,7 +5,7 @@
 //! are asked twice an hour. Everything that a tracker sends is bounded: in time, in bytes before and after
 //! unpacking, in redirections.
 //!
-//! Source: BEP 3, BEP 7, BEP 23 and BEP 48; what the original asks and takes, in the rules `RR-1` to `RR-19`.
+//! Source: BEP 3, BEP 7, BEP 23 and BEP 48.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
