@@ -5,7 +5,7 @@
 //! end let everything pass.
 
 use bt_api::plugin::BuildError;
-use bt_api::{Instant, PeerKey, PieceEvent, PieceIndex, PieceView, Pieces, Rng, config, rng};
+use bt_api::{Instant, PeerKey, Pick, PieceEvent, PieceIndex, PieceView, Pieces, Rng, config, rng};
 
 use super::odds;
 
@@ -101,18 +101,26 @@ impl Mode {
         move |piece| most.is_some_and(|most| frequency(piece) == most)
     }
 
-    /// Something was offered, and nothing is asked for.
-    pub(super) fn hold(&mut self, now: Instant) {
+    /// Begins what was found on the strength of the draw; or holds off, where something was offered and nothing found.
+    pub(super) fn answer(&mut self, now: Instant, found: Option<PieceIndex>) -> Pick {
+        match found {
+            Some(piece) => {
+                self.drawn = None;
+                Pick::Piece(piece)
+            }
+            None => {
+                self.hold(now);
+                Pick::Nothing
+            }
+        }
+    }
+
+    fn hold(&mut self, now: Instant) {
         let since = *self.held_since.get_or_insert(now);
         let drawn = self.drawn.as_ref().map(|draw| draw.until);
         let impatient = self.rules.patience.get().map(|patience| since + patience.get());
         // After the end of its patience, only a new draw could change anything.
         self.wakeup = drawn.into_iter().chain(impatient).filter(|&at| at > now).min();
-    }
-
-    /// A piece is begun on the strength of the draw.
-    pub(super) fn spend(&mut self) {
-        self.drawn = None;
     }
 
     pub(super) fn notice(&mut self, now: Instant, event: PieceEvent, view: &PieceView<'_>) {

@@ -94,16 +94,8 @@ impl PiecePolicy for ModeSuppression {
             return Pick::Piece(begun);
         }
         let suppressed = self.mode.look(now, view, rng);
-        match plain::any(peer, view, |piece| !suppressed(piece), rng) {
-            Some(piece) => {
-                self.mode.spend();
-                Pick::Piece(piece)
-            }
-            None => {
-                self.mode.hold(now);
-                Pick::Nothing
-            }
-        }
+        let found = plain::any(peer, view, |piece| !suppressed(piece), rng);
+        self.mode.answer(now, found)
     }
 
     fn notice(&mut self, now: Instant, event: PieceEvent, view: &PieceView<'_>, _: &mut dyn Rng) {

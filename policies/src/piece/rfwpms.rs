@@ -87,16 +87,8 @@ impl PiecePolicy for Rfwpms {
             return Pick::Piece(begun);
         }
         let suppressed = self.mode.look(now, view, rng);
-        match plain::rarest(peer, view, |piece| !suppressed(piece)) {
-            Some(piece) => {
-                self.mode.spend();
-                Pick::Piece(piece)
-            }
-            None => {
-                self.mode.hold(now);
-                Pick::Nothing
-            }
-        }
+        let found = plain::rarest(peer, view, |piece| !suppressed(piece));
+        self.mode.answer(now, found)
     }
 
     fn notice(&mut self, now: Instant, event: PieceEvent, view: &PieceView<'_>, _: &mut dyn Rng) {
