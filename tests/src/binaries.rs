@@ -21,8 +21,8 @@ pub fn bt_torrent() -> Command {
     Command::new(path("bt-torrent"))
 }
 
-/// Where a binary lies. Cargo builds binaries for the tests of their own package only, so it is asked here; when
-/// there is nothing to do that takes a moment.
+/// Where a binary lies. Cargo builds binaries for the tests of their own package only, so it is asked here; of the whole
+/// workspace, as in `cargo test --workspace`, which leaves nothing to do.
 fn path(name: &str) -> &'static PathBuf {
     static PATHS: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     PATHS.get_or_init(build).get(name).unwrap_or_else(|| panic!("bt-bins has no binary {name}"))
@@ -30,7 +30,7 @@ fn path(name: &str) -> &'static PathBuf {
 
 fn build() -> BTreeMap<String, PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "bt-bins", "--bins", "--message-format", "json"]);
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--message-format", "json"]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
