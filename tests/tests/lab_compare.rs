@@ -143,6 +143,43 @@ fn sets_and_classes_say_who_runs_what() {
     assert_eq!(error, "no class is named `nobody`; this scenario has: seed, leecher, late");
     // A key that not every profile has is told, as ever.
     assert!(load(&["peers.late.choke.no-such-key=1"], &[]).is_err());
+    // The scenario says of whom else it is, unless somebody else is named.
+    let seeds = load(&["peers.late.compared=false", "peers.seed.compared=true"], &[]).unwrap();
+    assert_eq!(seeds.classes, ["seed", "leecher"]);
+    assert_eq!(load(&["peers.late.compared=false"], &["late"]).unwrap().classes, ["late"]);
+    let none = load(&["peers.late.compared=false", "peers.leecher.compared=false"], &[]).unwrap_err();
+    assert!(none.to_string().contains("no group of this scenario is to be compared"), "{none}");
+}
+
+#[test]
+fn several_scenarios_are_one_table_and_one_plot() {
+    let lab = Lab::new();
+    let rider = "[[peers]]\nname = \"rider\"\ncount = 3\nup = \"1 Mbit/s\"\ndown = \"4 Mbit/s\"\n\
+                 profile = \"free-rider\"\ncompared = false\n";
+    lab.write("riders.toml", &format!("{}{rider}", TINY.replace("\"tiny\"", "\"riders\"")));
+    let profiles = ["--profile", "mainline", "--profile", "mainline", "--profile", "random-choker"];
+    let rest = ["--seeds", "1..3", "--out", "out", "--markdown", "table.md"];
+    let (told, _) = lab.succeeds(&[&["compare", "tiny.toml", "riders.toml"], &profiles[..], &rest].concat());
+    assert!(told.contains("tiny: 3 runs") && told.contains("riders: 3 runs"), "{told}");
+    for made in ["out/tiny/compare.json", "out/riders/report.html", "out/riders/random-choker/3/summary.json"]
+    {
+        assert!(lab.path(made).is_file(), "{made}");
+    }
+    let table = lab.read("table.md");
+    assert!(table.contains("\nbt-lab compare tiny.toml riders.toml --profile mainline"), "{table}");
+    assert!(table.contains("\n| profile | tiny: leecher | riders: leecher | riders: rider |\n"), "{table}");
+    assert!(table.contains("\n| `mainline#2` | 0.0 [0.0, 0.0] | 0.0 [0.0, 0.0] | 0.0 [0.0, 0.0] |\n"));
+    assert!(table.contains("\n| profile | tiny | riders |\n") && table.contains("](table.svg)"), "{table}");
+    let base = lab.json("out/riders/compare.json");
+    let base = base["by_class"]["rider"]["completion_time.median"]["rows"][0]["mean"].as_f64().unwrap();
+    let row = table.lines().find(|line| line.starts_with("| `mainline` |")).unwrap();
+    assert!(row.ends_with(&format!("| {base:.1} s |")), "{row}");
+    let plot = lab.read("table.svg");
+    assert!(plot.starts_with("<svg") && plot.contains(">random-choker<") && plot.contains(">rider<"));
+
+    // What is wrong with the last scenario is told before the first is run.
+    let none = [&["compare", "tiny.toml", "none.toml"], &profiles[..], &["--out", "no"]].concat();
+    assert!(lab.fails(&none, 2).contains("none.toml") && !lab.path("no").exists());
 }
 
 #[test]

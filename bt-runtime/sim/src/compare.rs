@@ -9,9 +9,11 @@
 //! | here | what is to be compared, and its runs |
 //! | `figures` | one figure of all profiles |
 //! | `found` | what came out, and its files |
+//! | `overview` | comparisons in several scenarios at a glance |
 
 mod figures;
 mod found;
+mod overview;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,8 @@ use figures::compared;
 pub(crate) use figures::delta;
 pub use figures::{Compared, Delta, Row, compare};
 pub use found::{COMPARE_CSV, COMPARE_JSON, Comparison, RUNS_CSV, Runs, WarmUps, in_order, write_runs};
+pub(crate) use overview::percent;
+pub use overview::{Column, Overview};
 
 /// What is to be compared.
 #[derive(Clone, Debug)]
@@ -60,7 +64,7 @@ pub struct Contestant {
 
 impl Contest {
     /// Prepares the comparison of `profiles` (paths or shipped names) in `scenario` with `sets`. They run in the groups
-    /// that download, or in those that `classes` names; a `--set` of the profile of such a group is one of every
+    /// that are to be [compared](Group::compared), or in those that `classes` names; a `--set` of the profile of such a group is one of every
     /// profile. Unpaired, each profile has seeds of its own: those after the last one of the profile before.
     ///
     /// # Errors
@@ -161,7 +165,7 @@ fn profile_set(set: &str) -> Option<(String, String)> {
     Profile::TABLES.contains(&table).then(|| (class.trim().to_owned(), format!("{rest}={value}")))
 }
 
-/// The classes that run what is compared: those that download, or those that are named.
+/// The classes that run what is compared: those that the scenario says, or those that are named.
 pub(crate) fn chosen(scenario: &Scenario, named: &[String]) -> Result<Vec<String>, TextError> {
     if let Some(unknown) = named.iter().find(|name| !scenario.groups.iter().any(|group| group.name == **name))
     {
@@ -170,11 +174,13 @@ pub(crate) fn chosen(scenario: &Scenario, named: &[String]) -> Result<Vec<String
         return Err(TextError::new(&message));
     }
     let is_chosen =
-        |group: &&Group| if named.is_empty() { !group.complete } else { named.contains(&group.name) };
+        |group: &&Group| if named.is_empty() { group.compared } else { named.contains(&group.name) };
     let classes: Vec<String> =
         scenario.groups.iter().filter(is_chosen).map(|group| group.name.clone()).collect();
     if classes.is_empty() {
-        return Err(TextError::new("nobody downloads in this scenario: name the classes with --class"));
+        return Err(TextError::new(
+            "no group of this scenario is to be compared: name the classes with --class",
+        ));
     }
     Ok(classes)
 }

@@ -10,6 +10,7 @@
 //! | `several` | several runs averaged, with intervals |
 //! | `figures` | which plots there are |
 //! | `chart`, `intervals`, `heat` | the kinds of plots |
+//! | `overview` | the plot of comparisons in several scenarios |
 //! | `scale`, `svg`, `text` | axes, shapes, texts and numbers |
 //! | `metrics` | what metrics are called and how they are counted |
 //! | `facts`, `tables`, `page` | what the page says, its tables, the whole of it |
@@ -21,6 +22,7 @@ mod figures;
 mod heat;
 mod intervals;
 mod metrics;
+mod overview;
 mod page;
 mod read;
 mod restyle;
@@ -38,6 +40,8 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::output::{self, OutputError};
+
+pub use overview::overview;
 
 /// Why there is no report. Each names the file at fault in one line.
 #[derive(Debug, thiserror::Error)]

@@ -224,6 +224,8 @@ pub struct Group {
     pub leaves: Leaves,
     /// When they give up before they have everything.
     pub abandons: Option<Wait>,
+    /// Whether a comparison gives them its profiles.
+    pub compared: bool,
 }
 
 /// When peers arrive.

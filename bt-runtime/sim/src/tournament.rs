@@ -47,7 +47,7 @@ struct Pair {
 
 impl Tournament {
     /// Prepares the tournament of `profiles` (paths or shipped names) among the peers of `classes`, or else those that
-    /// download. The first of a pair has `share` of them, 0 to 1; if that is no half, each is the first once.
+    /// are to be compared. The first of a pair has `share` of them, 0 to 1; if that is no half, each is the first once.
     ///
     /// # Errors
     /// Whatever is wrong with the scenario, a profile or a class, or a class that is too small to be divided.

@@ -1,32 +1,37 @@
 //! `bt-lab compare`: profiles against each other, over many seeds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::many::{Finished, Seeds, Threads, change, figure, probability, run as run_all, table};
 use super::terminal::Terminal;
-use crate::compare::{Compared, Comparison, Contest, RUNS_CSV, Row, Runs, WarmUps, in_order, write_runs};
+use crate::compare::{
+    Compared, Comparison, Contest, Overview, RUNS_CSV, Row, Runs, WarmUps, in_order, labels, write_runs,
+};
 use crate::output;
 use crate::replicate::cut_alike;
 use crate::report;
+use crate::sweep::quoted;
 
 /// Compares profiles over many seeds, with confidence intervals.
 ///
-/// Each profile is given to the groups that download. With the same seed all profiles meet the same arrivals and
+/// Each profile is given to the groups that download, but for those that the scenario excepts. With the same seed all profiles meet the same arrivals and
 /// neighbours, and runs of one seed are subtracted from each other; --unpaired gives each profile seeds of its own. The
 /// others are compared with the first one; with more than two the probabilities are adjusted (Holm). Peers that did not
 /// finish are counted, never left out.
 ///
 /// DIR gets compare.json, compare.csv, runs.csv (every figure of every run), report.html, and the files of each run in
-/// PROFILE/SEED. Runs that are there already are not run again.
+/// PROFILE/SEED. Runs that are there already are not run again. Of several scenarios each has all that in DIR/SCENARIO.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   bt-lab compare homogeneous --profile mainline --profile random-choker --seeds 1..30 --out chokers
   bt-lab compare three-classes --profile mainline --profile mine.toml --class slow --out slow-ones
+  bt-lab compare homogeneous free-riders --profile mainline --profile mine.toml --out both --markdown both.md
   bt-lab compare flash-crowd --profile a.toml --profile b.toml --set network.granularity=piece --out quick")]
 pub(super) struct Options {
-    /// A file, or the name of a shipped scenario (`bt-lab list`)
-    scenario: String,
+    /// A file, or the name of a shipped scenario (`bt-lab list`); or several
+    #[arg(value_name = "SCENARIO", required = true)]
+    scenarios: Vec<String>,
     /// A profile: a file, or the name of a shipped one; the first is what the others are compared with
     #[arg(long = "profile", value_name = "P", required = true)]
     profiles: Vec<String>,
@@ -36,13 +41,16 @@ pub(super) struct Options {
     /// The folder for what comes out; made where there is none
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Write one table of all scenarios to a document, too, and its plot beside it (.svg)
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Give each profile seeds of its own (Welch's test)
     #[arg(long)]
     unpaired: bool,
     /// Changes a key of the scenario; one of a compared group's profile changes every profile
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
-    /// A class that runs the profiles, in place of all that download
+    /// A class that runs the profiles, in place of those that the scenario says
     #[arg(long = "class", value_name = "NAME")]
     classes: Vec<String>,
     #[command(flatten)]
@@ -66,27 +74,67 @@ const SHOWN: [&str; 12] = [
 ];
 
 pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, Failure> {
-    let Options { scenario, profiles, sets, classes, out, .. } = options;
+    let Options { scenarios, profiles, sets, classes, out, .. } = options;
     if profiles.len() < 2 {
         return Err(Failure::usage("a comparison needs two profiles: say --profile twice or more"));
     }
-    let contest = Contest::load(scenario, sets, profiles, classes, &options.seeds.0, !options.unpaired)?;
-    output::prepare(out)?;
-    let jobs = contest.jobs(Some(out));
+    // What is wrong with the last scenario is told before the first one is run.
+    let load = |scenario: &String| {
+        Contest::load(scenario, sets, profiles, classes, &options.seeds.0, !options.unpaired)
+    };
+    let contests = scenarios.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> = contests.iter().map(|contest| contest.scenario.clone()).collect();
+    let mut found = Vec::new();
+    for (contest, name) in contests.into_iter().zip(labels(&names)) {
+        let folder = if scenarios.len() == 1 { out.clone() } else { out.join(name) };
+        match one(&contest, &folder, options, terminal)? {
+            Finished::All(comparison) => found.push((contest, comparison)),
+            Finished::Interrupted(code) => return Ok(code),
+        }
+    }
+    if let Some(file) = &options.markdown {
+        let overview = Overview::of(&found);
+        let plot = file.with_extension("svg");
+        let name = plot.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let write = |path: &Path, text: &str| {
+            std::fs::write(path, text)
+                .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+        };
+        write(&plot, &report::overview(&overview))?;
+        write(file, &overview.markdown(&command(), &name))?;
+    }
+    Ok(0)
+}
+
+/// The comparison in one scenario.
+fn one(
+    contest: &Contest,
+    folder: &Path,
+    options: &Options,
+    terminal: &mut Terminal<'_>,
+) -> Result<Finished<Comparison>, Failure> {
+    output::prepare(folder)?;
+    let jobs = contest.jobs(Some(folder));
     let mut ran = match run_all(&contest.scenario, &jobs, &options.threads, terminal)? {
-        Finished::Runs(ran) => ran,
-        Finished::Interrupted(code) => return Ok(code),
+        Finished::All(ran) => ran,
+        Finished::Interrupted(code) => return Ok(Finished::Interrupted(code)),
     };
     cut_alike(&jobs, &mut ran)?;
     let comparison = contest.judge(&ran);
     let labels = contest.contestants.iter().map(|one| vec![one.label.clone()]);
     let rows: Vec<(Vec<String>, _)> = labels.cycle().zip(&ran).collect();
-    write_runs(&out.join(RUNS_CSV), &["profile".to_owned()], &rows)?;
-    comparison.write(out)?;
-    report::write(out).map_err(|error| Failure::failed(error.to_string()))?;
+    write_runs(&folder.join(RUNS_CSV), &["profile".to_owned()], &rows)?;
+    comparison.write(folder)?;
+    report::write(folder).map_err(|error| Failure::failed(error.to_string()))?;
     terminal.out.write_all(tell(&comparison).as_bytes())?;
-    writeln!(terminal.out, "{}", out.join("report.html").display())?;
-    Ok(0)
+    writeln!(terminal.out, "{}", folder.join("report.html").display())?;
+    Ok(Finished::All(comparison))
+}
+
+/// The command that was given, for the document.
+fn command() -> String {
+    let words = std::env::args().skip(1).map(|word| quoted(&word));
+    std::iter::once("bt-lab".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// How many of the peers of a profile did not finish, and in how many runs.

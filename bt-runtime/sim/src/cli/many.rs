@@ -29,9 +29,9 @@ pub(super) struct Threads {
     pub(super) jobs: Option<NonZeroUsize>,
 }
 
-/// All runs; or the exit code of who was interrupted.
-pub(super) enum Finished {
-    Runs(Vec<Ran>),
+/// What came of all runs; or the exit code of who was interrupted.
+pub(super) enum Finished<T> {
+    All(T),
     Interrupted(u8),
 }
 
@@ -41,7 +41,7 @@ pub(super) fn run(
     jobs: &[Job],
     threads: &Threads,
     terminal: &mut Terminal<'_>,
-) -> Result<Finished, Failure> {
+) -> Result<Finished<Vec<Ran>>, Failure> {
     let threads = threads.jobs.unwrap_or_else(processors);
     let stop = Stop::listen()?;
     let (clock, bar) = (stopwatch(), Bar::with_message());
@@ -72,7 +72,7 @@ pub(super) fn run(
             "{given_up} of {of} runs were given up at the scenario's limit: their unfinished peers are counted as censored"
         ));
     }
-    Ok(Finished::Runs(ran))
+    Ok(Finished::All(ran))
 }
 
 /// How far it is, and for how long it will go on.

@@ -60,8 +60,8 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     let jobs = plan.jobs(&dir, &numbers)?;
     match run_all(&plan.grid, &jobs, &options.threads, terminal)? {
         Finished::Interrupted(code) => Ok(code),
-        Finished::Runs(_) if options.cell.is_some() => Ok(0),
-        Finished::Runs(_) => {
+        Finished::All(_) if options.cell.is_some() => Ok(0),
+        Finished::All(_) => {
             writeln!(terminal.out, "{count} cells are in {}; next: bt-lab gather", options.out.display())?;
             Ok(0)
         }

@@ -37,7 +37,7 @@ pub(super) struct Options {
     /// Changes a key of the scenario
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
-    /// A class that is divided, in place of all that download
+    /// A class that is divided, in place of those that the scenario says
     #[arg(long = "class", value_name = "NAME")]
     classes: Vec<String>,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     let tournament = Tournament::load(scenario, sets, profiles, classes, &options.seeds.0, *share)?;
     output::prepare(out)?;
     let ran = match run_all("tournament", &tournament.jobs(Some(out)), &options.threads, terminal)? {
-        Finished::Runs(ran) => ran,
+        Finished::All(ran) => ran,
         Finished::Interrupted(code) => return Ok(code),
     };
     let outcome = tournament.judge(&ran);

@@ -71,6 +71,7 @@ impl<'s> Reader<'s> {
         let have = have.map_or(Ok(Have::Fraction(0.0)), |(_, value)| self.have(value))?;
         let what = "{ after = \"10 min\" } or { exponential = \"600 s\" }";
         let abandons = abandons.map(|(_, value)| wait(source, value, what)).transpose()?;
+        let compared = fields.optional::<bool>("compared")?.map_or(!complete, Spanned::into_inner);
         let profile = Arc::new(self.profile(&mut fields, name.get_ref())?);
         fields.finish()?;
         // A trace may be longer than the count: its first arrivals are those that count.
@@ -84,7 +85,8 @@ impl<'s> Reader<'s> {
         let leaves = leaves.unwrap_or(Leaves::Never);
         let name_span = name.span();
         let name = name.into_inner();
-        let group = Group { name, count, complete, have, up, down, profile, arrives, leaves, abandons };
+        let group =
+            Group { name, count, complete, have, up, down, profile, arrives, leaves, abandons, compared };
         Ok((group, name_span))
     }
 

@@ -149,6 +149,9 @@ fn group_table(group: &Group) -> Table {
     if let Some(time) = group.abandons {
         put("abandons", wait(time));
     }
+    if group.compared == group.complete {
+        put("compared", group.compared.into());
+    }
     let mut profile = table([("name", group.profile.name.clone().into())]);
     let tables: Table = group.profile.to_toml().parse().expect("a profile prints as TOML");
     profile.extend(tables);
