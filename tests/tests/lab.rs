@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use bt_api::plugin::shipped;
 use bt_bins as _;
 use bt_sim::Scenario;
 use bt_sim::experiment::{Done, Events, Experiment};
@@ -50,6 +51,17 @@ fn a_run_is_the_same_twice_and_another_with_another_seed() {
     let hash = |seed| run(CROWD, &[], seed).manifest.events_sha256.expect("it was wanted");
     assert_eq!(hash(1), hash(1));
     assert_ne!(hash(1), hash(2));
+}
+
+/// Among them the stores, with bytes to keep; what `null` keeps nobody can have of it.
+#[test]
+fn every_shipped_profile_runs_in_a_swarm() {
+    for profile in shipped("profile").iter().map(|one| one.name) {
+        let payload = profile != "null";
+        let sets = [format!("peers.leecher.profile={profile}"), format!("content.payload={payload}")];
+        let done = run(CROWD, &sets, 1);
+        assert_eq!(done.measured.summary.finished, 10, "{profile}");
+    }
 }
 
 #[test]
