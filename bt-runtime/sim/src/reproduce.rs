@@ -22,6 +22,7 @@ mod findings;
 mod hypercube;
 mod lab;
 mod missing_piece;
+mod mode_suppression;
 mod octosim;
 mod optimal_schedule;
 mod render;
@@ -53,6 +54,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     optimal_schedule::REPRODUCTION,
     steady_state::REPRODUCTION,
     missing_piece::REPRODUCTION,
+    mode_suppression::REPRODUCTION,
     scale::REPRODUCTION,
     seed_bandwidth::REPRODUCTION,
     weak_seeds::REPRODUCTION,
