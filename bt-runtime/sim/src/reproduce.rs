@@ -29,6 +29,7 @@ mod render;
 mod scale;
 mod seed_bandwidth;
 mod steady_state;
+mod super_seeding;
 mod weak_seeds;
 
 pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge};
@@ -60,6 +61,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     weak_seeds::REPRODUCTION,
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
+    super_seeding::REPRODUCTION,
     fidelity::REPRODUCTION,
 ];
 
