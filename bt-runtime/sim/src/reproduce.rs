@@ -28,6 +28,7 @@ mod optimal_schedule;
 mod render;
 mod scale;
 mod seed_bandwidth;
+mod seed_quota;
 mod steady_state;
 mod super_seeding;
 mod weak_seeds;
@@ -61,6 +62,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     weak_seeds::REPRODUCTION,
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
+    seed_quota::REPRODUCTION,
     super_seeding::REPRODUCTION,
     fidelity::REPRODUCTION,
 ];
