@@ -25,6 +25,7 @@ mod missing_piece;
 mod mode_suppression;
 mod octosim;
 mod optimal_schedule;
+mod rarest_enough;
 mod render;
 mod scale;
 mod seed_bandwidth;
@@ -62,6 +63,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     weak_seeds::REPRODUCTION,
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
+    rarest_enough::REPRODUCTION,
     seed_quota::REPRODUCTION,
     super_seeding::REPRODUCTION,
     fidelity::REPRODUCTION,
