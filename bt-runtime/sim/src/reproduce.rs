@@ -30,6 +30,7 @@ mod render;
 mod scale;
 mod seed_bandwidth;
 mod seed_quota;
+mod seed_scheduling;
 mod steady_state;
 mod super_seeding;
 mod weak_seeds;
@@ -64,6 +65,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
     rarest_enough::REPRODUCTION,
+    seed_scheduling::REPRODUCTION,
     seed_quota::REPRODUCTION,
     super_seeding::REPRODUCTION,
     fidelity::REPRODUCTION,
