@@ -19,6 +19,7 @@ mod clustering;
 mod distribution_time;
 mod fidelity;
 mod findings;
+mod give_to_get;
 mod hypercube;
 mod lab;
 mod missing_piece;
@@ -66,6 +67,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     arrival_order::REPRODUCTION,
     rarest_enough::REPRODUCTION,
     seed_scheduling::REPRODUCTION,
+    give_to_get::REPRODUCTION,
     seed_quota::REPRODUCTION,
     super_seeding::REPRODUCTION,
     fidelity::REPRODUCTION,
