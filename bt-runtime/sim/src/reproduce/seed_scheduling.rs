@@ -114,13 +114,13 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         )],
         rows,
         explanation: vec![
-            "Where this does not come out, one departure of `pfs` from the papers' client is the likely reason. That one \
-             chokes whoever is not chosen, so that these ask elsewhere and, once unchoked, for something that is rare then. \
-             Here they stay unchoked, and their requests wait: in a run of this kind, dynamic with 40 peers, a request \
-             waited 13 s at the seed (in turn: 4 s), and with a seed of 200 kbit/s 52 s. So many pieces are under way at \
-             once, each becomes whole, and can be passed on, the later for it, and the seed spends more copies until the \
-             first peer is done. With whole pieces for blocks the loss was larger still, as what waits longest was asked \
-             for when it was rare."
+            "One departure of `pfs` from the papers' client is the likely reason where nothing is saved. That one chokes \
+             whoever is not chosen, so that these ask elsewhere and, once unchoked, for something that is rare then. Here \
+             they stay unchoked, and their requests wait: in one dynamic run with 40 peers a request waited 13 s at the seed \
+             (in turn: 4 s), and with a seed of 200 kbit/s 52 s. So many pieces are under way at once, each becomes whole, \
+             and can be passed on, the later for it, and the seed gives more copies until the first peer is done. With \
+             whole pieces for blocks and 200 kbit/s, peers took twice as long with `pfs` (two runs): what had waited \
+             was asked for when it was rare."
                 .to_owned(),
             "With 800 kbit/s all peers' uplinks are in use most of the time, so that no order of the seed can save much; \
              the gain of the paper must be of swarms that wait for the seed."
