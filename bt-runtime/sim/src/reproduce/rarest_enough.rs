@@ -185,7 +185,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
                 what,
                 (format!("near 1: close to ideal diversity; at least {ALWAYS}"), Standing::Abstract),
                 interest.shown(3),
-                judge(Check::Shape, interest.interval(), ALWAYS, 1.0),
+                judge(Check::Shape, interest.interval(), ALWAYS, f64::INFINITY),
             ),
             _ => Row::noted(what, interest.shown(3)),
         });
@@ -203,7 +203,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
             format!("{speed}, in turn: Jain's index of what each peer got from it"),
             (format!("near 1: everybody alike; at least {ALIKE}"), Standing::Abstract),
             jain.shown(3),
-            judge(Check::Shape, jain.interval(), ALIKE, 1.0),
+            judge(Check::Shape, jain.interval(), ALIKE, f64::INFINITY),
         ));
         let fairer = Sample::difference(&jain, &of(0, "jain"));
         rows.push(Row::new(
@@ -220,7 +220,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
                 what,
                 (format!("captured: more than {CAPTURED}"), Standing::Abstract),
                 captured.shown(3),
-                judge(Check::Shape, captured.interval(), CAPTURED, 1.0),
+                judge(Check::Shape, captured.interval(), CAPTURED, f64::INFINITY),
             ),
             _ => Row::noted(what, captured.shown(3)),
         });
@@ -238,7 +238,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
                 "Pieces: {kilobytes} kB in pieces of 256 kB, everybody 400 kbit/s up and 1500 kbit/s down, 50 ms of delay, \
                  mainline. Steady state: {arrivals} peers come per second, and seed for {seeding_time} s on average; the warm-up is cut off. \
                  Flash crowd: {crowd} peers at once, which stay, and a seed as slow as they are; once with up to 55 \
-                 neighbours and once with six. Coding is an upper bound: whatever a peer sends is new to who lacks \
+                 neighbours and once with six. Coding: whatever a peer sends is new to who lacks \
                  anything, with the same chokers, requests and rounds."
             ),
             format!(
@@ -250,10 +250,15 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         ],
         rows,
         explanation: vec![
-            "The coded swarm is a bound for pieces only, not for the swarm: it has the same requests, rounds and slots, and \
-             what is under way counts for nothing until it is whole. Where no piece is rare there is nothing to gain by it. \
-             It does gain in a crowd that waits for a seed no faster than one peer: there peers want nothing of each other for \
-             much of the time, and what the paper calls the transient state lasts as long as the seed needs for one copy."
+            "Where no piece is rare there is nothing to gain by coding. This coded swarm is even slower there, so it is no \
+             bound of the time: it has the same requests, rounds and slots, and each peer calls its pieces by names of its \
+             own, so a newcomer finds fewer neighbours that can finish what another began. It had its first whole piece \
+             after 43 s in place of 10 (two runs), and nothing to give until then."
+                .to_owned(),
+            "Coding does gain in a crowd that waits for a seed no faster than one peer: there peers want nothing of each \
+             other for much of the time, and what the paper calls the transient state lasts as long as the seed needs for \
+             one copy. The paper on coding gains more, in swarms of unequal peers that come and go; few neighbours, as in \
+             the third swarm of the full form, are a step towards these."
                 .to_owned(),
             "Release 4 keeps the slots of those that it last unchoked, and of those that wait for data while their socket is \
              drained; then of who takes most; two slots of four are given on every 30 s. With a limit on upload sockets \
