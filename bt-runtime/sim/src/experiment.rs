@@ -68,9 +68,21 @@ impl Experiment<'_> {
     /// # Errors
     /// When an assertion is broken or the events cannot be written.
     pub fn run(&self, watch: &mut dyn FnMut(Instant, f64) -> bool) -> Result<Done, RunError> {
+        self.run_with(&mut Unheard, watch)
+    }
+
+    /// As [`run`](Self::run); `beside` is told of every event, too.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        &self,
+        beside: &mut dyn Observer,
+        watch: &mut dyn FnMut(Instant, f64) -> bool,
+    ) -> Result<Done, RunError> {
         let Self { scenario, seed, .. } = *self;
         let mut manifest = self.manifest();
-        let mut watched = Watched { recorder: self.recorder(&manifest)?, watch };
+        let mut watched = Watched { recorder: self.recorder(&manifest)?, beside, watch };
         let outcome = simulate(scenario, seed, &mut watched)?;
         // What ended it may be that they could not be written: that is told.
         if outcome.ended == Ended::Interrupted && !watched.recorder.has_failed() {
@@ -148,17 +160,26 @@ impl Experiment<'_> {
 /// A recorder that somebody watches.
 struct Watched<'a> {
     recorder: Recorder,
+    beside: &'a mut dyn Observer,
     watch: &'a mut dyn FnMut(Instant, f64) -> bool,
 }
 
 impl Observer for Watched<'_> {
     fn event(&mut self, now: Instant, node: u32, event: &Event) {
         self.recorder.event(now, node, event);
+        self.beside.event(now, node, event);
     }
 
     fn progress(&mut self, now: Instant, done: f64) -> bool {
         !self.recorder.has_failed() && (self.watch)(now, done)
     }
+}
+
+/// Nobody else hears of the events.
+struct Unheard;
+
+impl Observer for Unheard {
+    fn event(&mut self, _: Instant, _: u32, _: &Event) {}
 }
 
 /// The profile of each class.

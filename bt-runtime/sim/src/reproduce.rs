@@ -19,15 +19,21 @@ mod clustering;
 mod distribution_time;
 mod fidelity;
 mod findings;
+mod give_to_get;
 mod hypercube;
 mod lab;
 mod missing_piece;
+mod mode_suppression;
 mod octosim;
 mod optimal_schedule;
+mod rarest_enough;
 mod render;
 mod scale;
 mod seed_bandwidth;
+mod seed_quota;
+mod seed_scheduling;
 mod steady_state;
+mod super_seeding;
 mod weak_seeds;
 
 pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge};
@@ -53,11 +59,17 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     optimal_schedule::REPRODUCTION,
     steady_state::REPRODUCTION,
     missing_piece::REPRODUCTION,
+    mode_suppression::REPRODUCTION,
     scale::REPRODUCTION,
     seed_bandwidth::REPRODUCTION,
     weak_seeds::REPRODUCTION,
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
+    rarest_enough::REPRODUCTION,
+    seed_scheduling::REPRODUCTION,
+    give_to_get::REPRODUCTION,
+    seed_quota::REPRODUCTION,
+    super_seeding::REPRODUCTION,
     fidelity::REPRODUCTION,
 ];
 

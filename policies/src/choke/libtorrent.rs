@@ -75,8 +75,10 @@ pub struct Config {
     /// With `round-robin`: a turn ends after more than so many pieces' bytes.
     pub quota_pieces: u32,
     /// With `round-robin`: and after more than this time. `"0 s"` is the quota before 2016, by bytes alone, which took
-    /// the slots from fast peers and left them to slow ones.
+    /// the slots from fast peers and left them to slow ones; with it went `turn-order = "waiting"`.
     pub quota_time: config::Duration,
+    /// With `round-robin`: who of those whose turn is not over goes first.
+    pub turn_order: TurnOrder,
 }
 
 /// How the number of slots is found.
@@ -105,6 +107,18 @@ pub enum SeedOrder {
     AntiLeech,
 }
 
+/// Who goes first of those whose turn is not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TurnOrder {
+    /// Who took most in the last round: a fast peer with an optimistic slot takes the place of the slowest.
+    #[default]
+    Rate,
+    /// Who is served keeps its slot to the end of its turn, however slow it is: as before 2016.
+    Waiting,
+}
+
 /// Who goes first, least value first: whoever keeps its slot; who gave most; whose turn is not over; who stands
 /// first in the seed order; who has waited longest.
 type Rank = (bool, Reverse<u64>, bool, Reverse<u64>, Instant, PeerKey);
@@ -123,6 +137,7 @@ impl Default for Config {
             seed_order: SeedOrder::RoundRobin,
             quota_pieces: 20,
             quota_time: config::Duration::secs(60),
+            turn_order: TurnOrder::Rate,
         }
     }
 }
@@ -202,8 +217,13 @@ impl Libtorrent {
         let keeps = cause == Cause::Event && !peer.am_choking && !turn.optimistic;
         let (over, score) = match self.config.seed_order {
             SeedOrder::RoundRobin => {
-                // What a choked peer took in the last round was left over from its turn.
-                (self.turn_is_over(now, peer, own), if peer.am_choking { 0 } else { account.took })
+                let score = match self.config.turn_order {
+                    // What a choked peer took in the last round was left over from its turn.
+                    _ if peer.am_choking => 0,
+                    TurnOrder::Rate => account.took,
+                    TurnOrder::Waiting => 1,
+                };
+                (self.turn_is_over(now, peer, own), score)
             }
             SeedOrder::FastestUpload => (false, account.took),
             SeedOrder::AntiLeech => (false, anti_leech_score(peer, own.piece_length)),

@@ -16,12 +16,14 @@
 //! | `figures` | the rows and figures of a run that is over |
 //! | `steady` | the steady part of a run in which peers go on arriving |
 //! | `log` | an event log read back |
+//! | `playback` | how well a download can be watched, by an assumed player |
 
 mod dist;
 mod figures;
 mod finish;
 mod log;
 mod metrics;
+mod playback;
 mod population;
 mod state;
 mod steady;
@@ -40,6 +42,7 @@ pub use dist::Dist;
 pub use figures::{CAPACITIES, Counts, Measured, OVERALL, PairRow, PeerRow, SeriesRow, Summary};
 pub use log::{LogError, read_log};
 pub use metrics::{METRICS, Metric, Of, metric};
+pub use playback::{Playback, Player};
 use population::{Change, Copies, Population};
 use state::{Conn, NOBODY, Node};
 pub use steady::{Cut, Rule};

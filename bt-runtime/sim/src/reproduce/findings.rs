@@ -177,6 +177,11 @@ impl Sample {
         Self(first.0.iter().zip(&second.0).map(|(first, second)| first - second).collect())
     }
 
+    /// How many times the second the first is, run by run.
+    pub fn ratio(first: &Self, second: &Self) -> Self {
+        Self(first.0.iter().zip(&second.0).map(|(first, second)| first / second).collect())
+    }
+
     /// The mean; NaN of no runs.
     pub fn mean(&self) -> f64 {
         stats::mean(&self.0).unwrap_or(f64::NAN)
@@ -233,6 +238,7 @@ mod tests {
         assert_eq!(Sample(vec![]).shown(1), "no run finished");
         let (a, b) = (Sample(vec![3.0, 5.0]), Sample(vec![1.0, 1.0]));
         assert_eq!(Sample::difference(&a, &b), Sample(vec![2.0, 4.0]));
+        assert_eq!(Sample::ratio(&b, &a), Sample(vec![1.0 / 3.0, 0.2]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use bt_runtime::TextError;
 
 use crate::Scenario;
 use crate::experiment::{Events, Experiment, RunError};
-use crate::measure::Measured;
+use crate::measure::{Measured, Playback, Player};
 use crate::replicate::over_cores;
 use crate::swarm::Ended;
 
@@ -113,6 +113,18 @@ impl Lab<'_> {
     /// # Errors
     /// The first one, by cell and seed; or that it was interrupted.
     pub fn run(&self, cells: &[Cell<'_>]) -> Result<Vec<Vec<Figures>>, LabError> {
+        self.run_playing(cells, None)
+    }
+
+    /// As [`run`](Self::run); with a player, peers have the metrics of [`Playback`] as well.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_playing(
+        &self,
+        cells: &[Cell<'_>],
+        player: Option<Player>,
+    ) -> Result<Vec<Vec<Figures>>, LabError> {
         let jobs: Vec<(usize, u64)> = cells
             .iter()
             .enumerate()
@@ -130,7 +142,7 @@ impl Lab<'_> {
         let work = |at: usize, _: &mut dyn FnMut(f64) -> bool| {
             let (cell, seed) = jobs[open[at]];
             (self.progress)(&cells[cell].label, done.load(Ordering::Relaxed), jobs.len());
-            let figures = self.one(&cells[cell], seed)?;
+            let figures = self.one(&cells[cell], seed, player)?;
             done.fetch_add(1, Ordering::Relaxed);
             Ok::<_, LabError>(figures)
         };
@@ -147,17 +159,22 @@ impl Lab<'_> {
     }
 
     /// One run; `None` if somebody asked for its end.
-    fn one(&self, cell: &Cell<'_>, seed: u64) -> Result<Option<Figures>, LabError> {
+    fn one(&self, cell: &Cell<'_>, seed: u64, player: Option<Player>) -> Result<Option<Figures>, LabError> {
         if (self.stop)() {
             return Ok(None);
         }
         let experiment =
             Experiment { scenario: &cell.scenario, seed, sets: &[], base: None, events: Events::Dropped };
-        let done = experiment.run(&mut |_, _| !(self.stop)()).map_err(|error| LabError::Run {
-            label: cell.label.clone(),
-            seed,
-            error,
-        })?;
+        let mut playback = player.map(Playback::new);
+        let mut go_on = |_, _| !(self.stop)();
+        let done = match &mut playback {
+            Some(playback) => experiment.run_with(playback, &mut go_on),
+            None => experiment.run(&mut go_on),
+        };
+        let mut done = done.map_err(|error| LabError::Run { label: cell.label.clone(), seed, error })?;
+        if let Some(playback) = playback {
+            playback.finish(done.outcome.now, &mut done.measured.peers);
+        }
         if done.outcome.ended == Ended::Interrupted {
             return Ok(None);
         }

@@ -148,6 +148,23 @@ fn a_quota_by_bytes_alone_leaves_the_slots_to_slow_peers() {
 }
 
 #[test]
+fn the_slowest_gives_way_to_a_faster_optimistic_peer_unless_turns_are_waited_for() {
+    let served = |turn_order| {
+        // One regular slot, one optimistic.
+        let config = Config { slots: 2, turn_order, ..Config::default() };
+        let mut client = seed(config, "a0 b0");
+        client.tick();
+        let reason = Reason("libtorrent:round-robin");
+        let slow = client.unchoked_for(reason).chars().next().unwrap();
+        let fast = client.unchoked_for(Reason::OPTIMISTIC).chars().next().unwrap();
+        taken(&mut client, &format!("{slow}1 {fast}9"));
+        client.unchoked_for(reason).contains(slow)
+    };
+    assert!(!served(TurnOrder::Rate), "whoever takes most goes first");
+    assert!(served(TurnOrder::Waiting), "its turn is not over");
+}
+
+#[test]
 fn fastest_upload_serves_those_that_took_most() {
     let config = Config { slots: 3, seed_order: SeedOrder::FastestUpload, ..Config::default() };
     let mut client = seed(config, "a0 b0 c0 d0 e0");
