@@ -18,16 +18,20 @@ const SIZE: u64 = 16 << 20;
 const KEY: &str = "AKIAOBJECTSTORETEST";
 const SECRET: &str = "objectstoretestsecret";
 
-/// A run that keeps everything in `bucket` of `server`, and looks for the file nowhere else.
-fn at_server(place: &Place, name: &str, server: &str, bucket: &str) -> BtRun {
+/// A run that keeps everything in `bucket` of `server`, and has no credentials.
+fn stranger(place: &Place, name: &str, server: &str, bucket: &str) -> BtRun {
     let url = format!("storage.url=s3://{bucket}/torrents");
     let endpoint = format!("storage.endpoint={server}");
     let run = place.run(name, &place.output).with(["--set", "storage.use=object-store", "--set", &url]);
     let run =
         run.with(["--set", &endpoint, "--set", "storage.allow-http=true", "--set", "storage.timeout=2 s"]);
     run.with(["--set", "storage.retries=1"])
-        .env("AWS_ACCESS_KEY_ID", KEY)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+}
+
+/// The same with credentials.
+fn at_server(place: &Place, name: &str, server: &str, bucket: &str) -> BtRun {
+    let run = stranger(place, name, server, bucket);
+    run.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET)
 }
 
 /// No log, event or resume file of a run holds a credential.
@@ -83,6 +87,16 @@ fn what_cannot_be_used_is_told() {
     let told = none.errors();
     assert!(told.contains("object-store: listing s3://no-such-bucket/torrents/"), "{told}");
     assert!(told.contains("404 Not Found: NoSuchBucket"), "{told}");
+    // The machine is asked for a role, at an address where nobody is.
+    let stranger =
+        stranger(&place, "stranger", &endpoint, "bucket").env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9");
+    let mut stranger = stranger.until_complete().start();
+    assert_eq!(stranger.exit_code(SOON), 1, "{}", stranger.story());
+    assert!(
+        stranger.errors().contains("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        "{}",
+        stranger.errors()
+    );
     drop(server);
     let mut away = at_server(&place, "away", &endpoint, "bucket").until_complete().start();
     assert_eq!(away.exit_code(SOON), 1, "{}", away.story());
