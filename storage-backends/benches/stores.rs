@@ -118,6 +118,7 @@ fn stores(criterion: &mut Criterion) {
     let (objects, server) = (objects_in_memory(), s3::S3::start());
     #[cfg(feature = "object-store")]
     let remote = server.as_ref().map(objects_at);
+    #[cfg_attr(not(feature = "object-store"), allow(unused_mut, reason = "more come with the feature"))]
     let mut backends: Vec<(&str, &dyn StorageBackend, Hashes)> = vec![
         ("files", &*files(), Hashes::True),
         ("files + cache", &CachedFiles(files()), Hashes::True),
@@ -174,6 +175,8 @@ fn objects_in_memory() -> Box<dyn StorageBackend> {
 #[cfg(feature = "object-store")]
 fn objects_at(server: &s3::S3) -> Box<dyn StorageBackend> {
     use object_store::aws::AmazonS3Builder;
+    // The store does so itself where it makes the client.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = AmazonS3Builder::new().with_endpoint(server.endpoint()).with_allow_http(true);
     let builder =
         builder.with_bucket_name("bucket").with_access_key_id("test").with_secret_access_key("test");
