@@ -27,6 +27,8 @@ bt_api::ship_profile!("memory", "../profiles/memory.toml");
 bt_api::ship_profile!("mode-suppression", "../profiles/mode-suppression.toml");
 bt_api::ship_profile!("modern", "../profiles/modern.toml");
 bt_api::ship_profile!("null", "../profiles/null.toml");
+#[cfg(feature = "object-store")]
+bt_api::ship_profile!("object-store", "../profiles/object-store.toml");
 bt_api::ship_profile!("pfs", "../profiles/pfs.toml");
 bt_api::ship_profile!("piece-files", "../profiles/piece-files.toml");
 bt_api::ship_profile!("portion", "../profiles/portion.toml");

@@ -127,8 +127,8 @@ fn the_demo_ends_by_itself_with_verified_data() {
 #[test]
 fn the_demo_runs_through_any_profile() {
     // The demo's seeder has the profile too. These give nothing, give a lone peer a piece every few seconds, see the
-    // whole swarm, or speak to the local network.
-    let left_out = ["free-rider", "large-view", "null", "super-seed", "global-rarest", "lan"];
+    // whole swarm, speak to the local network, or have to be told of a place.
+    let left_out = ["free-rider", "large-view", "null", "super-seed", "global-rarest", "lan", "object-store"];
     let data: Value = serde_json::from_str(&succeeds(&["--list", "--json"])).unwrap();
     let profiles: Vec<&str> =
         data["profiles"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
@@ -141,6 +141,29 @@ fn the_demo_runs_through_any_profile() {
         // One request that is never answered costs a snub time.
         assert!(summary["elapsed_s"].as_f64().unwrap() < 25.0, "{name}: {summary}");
     }
+}
+
+#[test]
+fn an_object_store_is_told_where_it_is() {
+    let output = bt_run(&["--profile", "object-store", "--demo"]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    let first = error.lines().next().unwrap();
+    assert!(first.starts_with("object-store.toml:") && first.contains("`url` must say where"), "{error}");
+    let folder = TempDir::new().unwrap();
+    for url in ["memory:///".to_owned(), format!("file://{}/objects", folder.path().display())] {
+        let set = format!("storage.url={url}");
+        let summary = succeeds(&["--profile", "object-store", "--set", &set, "--demo", "--json", "--quiet"]);
+        let summary: Value = serde_json::from_str(&summary).unwrap();
+        assert_eq!(
+            (&summary["complete"], &summary["bytes_have"]),
+            (&true.into(), &(64 << 20).into()),
+            "{url}"
+        );
+    }
+    let torrents: Vec<_> = std::fs::read_dir(folder.path().join("objects")).unwrap().collect();
+    let [Ok(torrent)] = &torrents[..] else { panic!("{torrents:?}") };
+    assert_eq!(std::fs::read_dir(torrent.path()).unwrap().count(), 256, "one object a piece");
 }
 
 /// A `bt-run` in the background; ended when dropped.

@@ -1,5 +1,6 @@
 //! Bytes per second into and out of each backend, without the network and without waiting for a disk:
-//! what the store itself and the system's page cache cost.
+//! what the store itself and the system's page cache cost. With `--features object-store` that one too, in memory and, where
+//! moto is installed, at a server on loopback.
 
 use std::sync::Arc;
 
@@ -19,6 +20,10 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use futures::executor::block_on;
 use sha1::{Digest, Sha1};
 use tempfile::TempDir;
+
+#[cfg(feature = "object-store")]
+#[path = "../tests/common/s3.rs"]
+mod s3;
 
 const PIECE: u32 = 1 << 20;
 const PIECES: u32 = 64;
@@ -109,7 +114,12 @@ fn stores(criterion: &mut Criterion) {
     let piece_files = piece_files::Config { sync: SyncWhen::Never, ..Default::default() };
     let piece_files = PieceFiles::build(piece_files).unwrap();
     let null = Null::build(Default::default()).unwrap();
-    let backends: [(&str, &dyn StorageBackend, Hashes); 7] = [
+    #[cfg(feature = "object-store")]
+    let (objects, server) = (objects_in_memory(), s3::S3::start());
+    #[cfg(feature = "object-store")]
+    let remote = server.as_ref().map(objects_at);
+    #[cfg_attr(not(feature = "object-store"), allow(unused_mut, reason = "more come with the feature"))]
+    let mut backends: Vec<(&str, &dyn StorageBackend, Hashes)> = vec![
         ("files", &*files(), Hashes::True),
         ("files + cache", &CachedFiles(files()), Hashes::True),
         ("compact", &*compact, Hashes::True),
@@ -118,6 +128,11 @@ fn stores(criterion: &mut Criterion) {
         ("database", &*database, Hashes::True),
         ("null", &*null, Hashes::True),
     ];
+    #[cfg(feature = "object-store")]
+    {
+        backends.push(("object-store in memory", &*objects, Hashes::True));
+        backends.extend(remote.as_deref().map(|remote| ("object-store at moto", remote, Hashes::True)));
+    }
     let data = data();
     let mut group = criterion.benchmark_group("store");
     group.throughput(Throughput::Bytes(u64::from(PIECE) * u64::from(PIECES))).sample_size(10);
@@ -148,6 +163,25 @@ fn stores(criterion: &mut Criterion) {
         }
     }
     group.finish();
+}
+
+#[cfg(feature = "object-store")]
+fn objects_in_memory() -> Box<dyn StorageBackend> {
+    use bt_storage::object_store::{Config, ObjectStorage};
+    ObjectStorage::build(Config { url: "memory:///".to_owned(), ..Config::default() }).unwrap()
+}
+
+/// What the server takes is most of it.
+#[cfg(feature = "object-store")]
+fn objects_at(server: &s3::S3) -> Box<dyn StorageBackend> {
+    use object_store::aws::AmazonS3Builder;
+    // The store does so itself where it makes the client.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = AmazonS3Builder::new().with_endpoint(server.endpoint()).with_allow_http(true);
+    let builder =
+        builder.with_bucket_name("bucket").with_access_key_id("test").with_secret_access_key("test");
+    let store = Arc::new(builder.build().unwrap());
+    Box::new(bt_storage::object_store::ObjectStorage::over(store, "bench".into(), Default::default()))
 }
 
 criterion_group!(benches, stores);

@@ -7,6 +7,7 @@
 //! | [`files`] | in the files of the torrent, below the output folder |
 //! | [`memory`] | in memory, for tests and for measuring the rest |
 //! | [`null`] | nowhere: for measuring the rest, and for what nobody needs |
+//! | `object_store` | in a bucket of S3 or another cloud, one object a piece (feature `object-store`) |
 //! | [`piece_files`] | one file a piece, named by its hash |
 //!
 //! A binary that says `use bt_storage as _;` has them all in its registry. How to write another one is
@@ -19,5 +20,8 @@ pub mod files;
 pub mod layer;
 pub mod memory;
 pub mod null;
+#[cfg(feature = "object-store")]
+pub mod object_store;
 pub mod piece_files;
 mod ranges;
+mod tags;

@@ -5,6 +5,9 @@
 //! download, in MiB.
 
 mod common;
+#[cfg(feature = "object-store")]
+#[path = "common/s3.rs"]
+mod s3;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -147,6 +150,29 @@ fn piece_files_survive() {
 #[test]
 fn a_database_survives() {
     survives("a_database_survives", &|| Database::build(Default::default()).unwrap());
+}
+
+/// The server is not ours, and outlives the clients that are killed. The test is run again in a process that has
+/// credentials and knows the server.
+#[cfg(feature = "object-store")]
+#[test]
+fn an_object_store_survives() {
+    use bt_storage::object_store::{Config, ObjectStorage};
+    const NAME: &str = "an_object_store_survives";
+    const ENDPOINT: &str = "BT_KILL_ENDPOINT";
+    let Ok(endpoint) = std::env::var(ENDPOINT) else {
+        let Some(server) = s3::S3::start() else { return };
+        let again = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", NAME])
+            .env(ENDPOINT, server.endpoint())
+            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+            .status();
+        return assert!(again.unwrap().success());
+    };
+    survives(NAME, &|| {
+        let (url, endpoint) = ("s3://bucket/kill".to_owned(), endpoint.clone());
+        ObjectStorage::build(Config { url, endpoint, allow_http: true, ..Config::default() }).unwrap()
+    });
 }
 
 /// The hashes that the other tests are given are those of the content.

@@ -42,6 +42,12 @@ impl BtRun {
         self
     }
 
+    /// With a variable in its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Ended once it is complete.
     pub fn until_complete(self) -> Self {
         self.with(["--stop-when", "complete"])

@@ -12,6 +12,7 @@ use super::pool::{Claim, Pool, name_of};
 use super::{SyncWhen, saved};
 use crate::disk::{Access, Facts, attempt, io_at};
 use crate::ranges::is_padding;
+use crate::tags;
 
 /// How much is copied at a time.
 const RUN: usize = 256 << 10;
@@ -41,10 +42,11 @@ impl Pieces {
     pub(super) fn open(torrent: Arc<Torrent>, pool: Arc<Pool>, sync: SyncWhen) -> Result<Self, StorageError> {
         let claim = Claim::new(pool.clone(), torrent.info_hash)?;
         let mut sealed = PieceSet::new(torrent.layout.piece_count());
-        let tags = torrent.saved.as_ref().and_then(|bytes| saved::decode(bytes, &torrent));
-        for (i, tag) in tags.unwrap_or_default().iter().enumerate() {
+        let saved_tags =
+            torrent.saved.as_ref().and_then(|bytes| tags::decode(saved::FORMAT, bytes, &torrent));
+        for (i, tag) in saved_tags.unwrap_or_default().iter().enumerate() {
             let (piece, hash) = (PieceIndex(i as u32), &torrent.piece_hashes[i]);
-            if *tag == saved::NOTHING {
+            if *tag == tags::NOTHING {
                 continue;
             }
             if let Some(facts) = pool.folder.glance(&name_of(hash))?
@@ -313,9 +315,9 @@ impl Pieces {
         let tag = |(i, hash): (usize, &PieceHash)| {
             let piece = PieceIndex(i as u32);
             let facts = known.get(hash).filter(|_| before.contains(piece) && sealed.contains(piece));
-            facts.map_or(saved::NOTHING, saved::tag)
+            facts.map_or(tags::NOTHING, saved::tag)
         };
-        Ok(saved::encode(&self.torrent, self.torrent.piece_hashes.iter().enumerate().map(tag)))
+        Ok(tags::encode(saved::FORMAT, &self.torrent, self.torrent.piece_hashes.iter().enumerate().map(tag)))
     }
 
     fn force(&self) -> Result<(), StorageError> {

@@ -95,8 +95,10 @@ fn hash(scenario: &Scenario) -> String {
 
 #[test]
 fn every_peer_has_the_content_in_its_own_store() {
-    for store in ["memory", "files", "compact", "piece-files", "database", "shelf"] {
-        let storage = format!("{{ use = '{store}', layer = [{{ use = 'witness', tag = '{store}' }}] }}");
+    for store in ["memory", "files", "compact", "piece-files", "database", "object-store", "shelf"] {
+        let keys = if store == "object-store" { "url = 'memory:///', " } else { "" };
+        let storage =
+            format!("{{ use = '{store}', {keys}layer = [{{ use = 'witness', tag = '{store}' }}] }}");
         let (outcome, seen) = run(&scenario(&storage, "", &[]));
         assert_eq!((outcome.ended, seen.complete.len(), seen.failed), (Ended::Done, 5, 0), "{store}");
         assert_eq!(seen.errors, [], "{store}");
