@@ -74,7 +74,7 @@ fn cause(error: &Error) -> (StorageErrorKind, String) {
 /// The kind and the words of an answer: its status line, and the code and the message of a body in XML. Nothing else of
 /// the body is shown, since it may repeat what was sent.
 fn of_answer(answer: &str) -> (StorageErrorKind, String) {
-    use StorageErrorKind::{Corrupt, Full, Other};
+    use StorageErrorKind::{Corrupt, Denied, Full, Other};
     let element = |name: &str| {
         let (_, rest) = answer.split_once(&format!("<{name}>"))?;
         Some(rest.split_once(&format!("</{name}>"))?.0)
@@ -83,6 +83,7 @@ fn of_answer(answer: &str) -> (StorageErrorKind, String) {
     let code = element("Code");
     let kind = match (status.get(..3), code) {
         (Some("507"), _) | (_, Some("QuotaExceeded" | "XMinioStorageFull")) => Full,
+        (Some("401" | "403"), _) => Denied,
         (Some("412" | "416"), _) => Corrupt,
         _ => Other,
     };
@@ -105,7 +106,7 @@ mod tests {
         let body = "<?xml version=\"1.0\"?>\n<Error><Code>SignatureDoesNotMatch</Code><Message>The request\nsignature does not \
                     match.</Message><AWSAccessKeyId>AKIASECRET</AWSAccessKeyId><StringToSign>AWS4 SECRET</StringToSign></Error>";
         let (kind, text) = of_answer(&format!("403 Forbidden: {body}"));
-        assert_eq!(kind, StorageErrorKind::Other);
+        assert_eq!(kind, StorageErrorKind::Denied);
         assert_eq!(text, "403 Forbidden: SignatureDoesNotMatch: The request signature does not match.");
         assert_eq!(of_answer("500 Internal Server Error: AKIASECRET").1, "500 Internal Server Error");
         assert_eq!(of_answer("507 Insufficient Storage: ").0, StorageErrorKind::Full);
