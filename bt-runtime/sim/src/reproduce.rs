@@ -15,6 +15,7 @@
 //! | the others | one reproduction each |
 
 mod arrival_order;
+mod block_tft;
 mod clustering;
 mod distribution_time;
 mod fidelity;
@@ -30,7 +31,7 @@ mod seed_bandwidth;
 mod steady_state;
 mod weak_seeds;
 
-pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge};
+pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge, judge_each};
 pub use lab::{Cell, Figures, Lab, LabError};
 pub use render::{Report, markdown, text};
 
@@ -58,6 +59,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     weak_seeds::REPRODUCTION,
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
+    block_tft::REPRODUCTION,
     fidelity::REPRODUCTION,
 ];
 
