@@ -20,6 +20,7 @@ mod clustering;
 mod distribution_time;
 mod fidelity;
 mod findings;
+mod free_riders;
 mod hypercube;
 mod lab;
 mod missing_piece;
@@ -60,6 +61,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
     block_tft::REPRODUCTION,
+    free_riders::REPRODUCTION,
     fidelity::REPRODUCTION,
 ];
 
