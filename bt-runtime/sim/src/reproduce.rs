@@ -23,6 +23,7 @@ mod findings;
 mod free_riders;
 mod hypercube;
 mod lab;
+mod large_view;
 mod missing_piece;
 mod octosim;
 mod optimal_schedule;
@@ -61,6 +62,7 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
     block_tft::REPRODUCTION,
+    large_view::REPRODUCTION,
     free_riders::REPRODUCTION,
     fidelity::REPRODUCTION,
 ];
