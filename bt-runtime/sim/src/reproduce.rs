@@ -10,23 +10,27 @@
 //! | `lab` | runs cells, keeps their results |
 //! | `findings` | what is expected and measured, and the verdicts |
 //! | `render` | findings as text and as Markdown |
-//! | `octosim` | the swarm of several of them |
+//! | `octosim`, `live_swarm` | the swarms of several of them |
 //! | `hypercube` | the optimal schedule of a central planner |
 //! | the others | one reproduction each |
 
 mod arrival_order;
+mod bittyrant;
 mod block_tft;
 mod clustering;
 mod distribution_time;
+mod fair_torrent;
 mod fidelity;
 mod findings;
 mod free_riders;
 mod hypercube;
 mod lab;
 mod large_view;
+mod live_swarm;
 mod missing_piece;
 mod octosim;
 mod optimal_schedule;
+mod prop_share;
 mod render;
 mod scale;
 mod seed_bandwidth;
@@ -62,6 +66,9 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     clustering::REPRODUCTION,
     arrival_order::REPRODUCTION,
     block_tft::REPRODUCTION,
+    bittyrant::REPRODUCTION,
+    prop_share::REPRODUCTION,
+    fair_torrent::REPRODUCTION,
     large_view::REPRODUCTION,
     free_riders::REPRODUCTION,
     fidelity::REPRODUCTION,
