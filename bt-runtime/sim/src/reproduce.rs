@@ -10,22 +10,29 @@
 //! | `lab` | runs cells, keeps their results |
 //! | `findings` | what is expected and measured, and the verdicts |
 //! | `render` | findings as text and as Markdown |
-//! | `octosim` | the swarm of several of them |
+//! | `octosim`, `live_swarm` | the swarms of several of them |
 //! | `hypercube` | the optimal schedule of a central planner |
 //! | the others | one reproduction each |
 
 mod arrival_order;
+mod bittyrant;
+mod block_tft;
 mod clustering;
 mod distribution_time;
+mod fair_torrent;
 mod fidelity;
 mod findings;
+mod free_riders;
 mod give_to_get;
 mod hypercube;
 mod lab;
+mod large_view;
+mod live_swarm;
 mod missing_piece;
 mod mode_suppression;
 mod octosim;
 mod optimal_schedule;
+mod prop_share;
 mod rarest_enough;
 mod render;
 mod scale;
@@ -36,7 +43,7 @@ mod steady_state;
 mod super_seeding;
 mod weak_seeds;
 
-pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge};
+pub use findings::{Check, Findings, Row, Sample, Standing, Verdict, judge, judge_each};
 pub use lab::{Cell, Figures, Lab, LabError};
 pub use render::{Report, markdown, text};
 
@@ -70,6 +77,12 @@ pub const REPRODUCTIONS: &[Reproduction] = &[
     give_to_get::REPRODUCTION,
     seed_quota::REPRODUCTION,
     super_seeding::REPRODUCTION,
+    block_tft::REPRODUCTION,
+    bittyrant::REPRODUCTION,
+    prop_share::REPRODUCTION,
+    fair_torrent::REPRODUCTION,
+    large_view::REPRODUCTION,
+    free_riders::REPRODUCTION,
     fidelity::REPRODUCTION,
 ];
 

@@ -78,6 +78,8 @@ impl Measures {
             ("peer_upload_utilization", of_link(node.uploaded_as_leecher, node.up)),
             ("peer_download_utilization", of_link(node.downloaded_as_leecher, node.down)),
             ("service_error", in_swarm(node.worst_balance as f64)),
+            ("pair_imbalance", in_swarm(node.worst_pair as f64)),
+            ("proportionality", node.exchanges.mean().and_then(in_swarm)),
             ("seed_bytes", in_swarm(node.from_seeds as f64)),
             ("first_block", since_arrival(node.first_block)),
             ("first_piece", since_arrival(node.first_piece)),

@@ -76,6 +76,12 @@ metrics! {
     service_error Peer "B" true
         "largest |bytes up to leechers - bytes down from leechers| at any time while a leecher"
         "joined peer_connected block complete"
+    pair_imbalance Peer "B" true
+        "largest bytes up - bytes down of one connection between leechers at any time"
+        "joined peer_connected block complete"
+    proportionality Peer "1" true
+        "how much what it gives follows what it was given: of the leechers that gave in the last 10 s (two or more), sum of min(part of the bytes up to them, part of their bytes down in the last 10 s), over every 10 s since arrival, mean weighted by bytes up; 1: in proportion"
+        "joined peer_connected block complete"
     seed_bytes Peer "B" true
         "bytes down from peers that had everything"
         "joined peer_connected block complete"

@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `metrics` | the metrics as data: name, unit, formula |
 //! | `state` | what is kept of each peer and connection |
+//! | `exchange` | what leechers give and take, pair by pair and round by round |
 //! | `population` | who is there and what the swarm holds, over time |
 //! | `finish` | the figures, once a run is over |
 //! | `figures` | the rows and figures of a run that is over |
@@ -19,6 +20,7 @@
 //! | `playback` | how well a download can be watched, by an assumed player |
 
 mod dist;
+mod exchange;
 mod figures;
 mod finish;
 mod log;
@@ -274,6 +276,11 @@ impl Measures {
         }
         if is_leecher && !self.seeds[conn.other as usize] {
             this.add_balance(length as i64);
+            self.close_exchange(now, at);
+            let conn = &mut self.conns[slot as usize];
+            conn.exchange.give(length);
+            let imbalance = conn.exchange.imbalance();
+            self.nodes[at].worst_pair = self.nodes[at].worst_pair.max(imbalance);
         }
     }
 
@@ -297,9 +304,23 @@ impl Measures {
                 this.from_leechers += length;
                 this.mutual += if conn.serving && conn.served { length } else { 0 };
                 this.add_balance(-(length as i64));
+                self.close_exchange(now, at);
+                self.conns[slot as usize].exchange.take(length);
             }
             None => {}
         }
+    }
+
+    /// Ends a leecher's round of giving and taking, if it is over by `now`.
+    fn close_exchange(&mut self, now: u64, at: usize) {
+        let this = &mut self.nodes[at];
+        let past = this.exchanges.advance(now.saturating_sub(this.arrived));
+        if past == 0 {
+            return;
+        }
+        let open = || this.slots.iter().copied().filter(|&slot| slot != NOBODY);
+        this.exchanges.add(open().map(|slot| &self.conns[slot as usize].exchange));
+        open().for_each(|slot| self.conns[slot as usize].exchange.next(past));
     }
 
     fn choke(&mut self, now: u64, at: usize, peer: u32, dir: Dir) {

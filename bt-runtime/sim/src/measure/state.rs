@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::exchange::{Exchange, Exchanges};
+
 /// No peer, no connection, no class.
 pub(super) const NOBODY: u32 = u32::MAX;
 
@@ -47,6 +49,9 @@ pub(super) struct Node {
     /// Bytes to leechers less bytes from leechers, and how far from zero that ever was.
     pub(super) balance: i64,
     pub(super) worst_balance: u64,
+    /// The most that it had given one leecher beyond what came from that one, on one connection.
+    pub(super) worst_pair: i64,
+    pub(super) exchanges: Exchanges,
 
     pub(super) first_block: Option<u64>,
     pub(super) first_piece: Option<u64>,
@@ -100,6 +105,8 @@ impl Node {
             mutual: 0,
             balance: 0,
             worst_balance: 0,
+            worst_pair: 0,
+            exchanges: Exchanges::default(),
             first_block: None,
             first_piece: None,
             first_k: None,
@@ -235,6 +242,7 @@ pub(super) struct Conn {
     pub(super) unchoked_at: u64,
     /// The last round at whose begin it was unchoked, as far as it had to be noted.
     pub(super) in_round: u64,
+    pub(super) exchange: Exchange,
 }
 
 impl Conn {
@@ -251,6 +259,7 @@ impl Conn {
             interested_for: 0,
             unchoked_at: 0,
             in_round: 0,
+            exchange: Exchange::default(),
         }
     }
 }

@@ -146,6 +146,8 @@ fn a_chain_of_three_measured() {
             ("peer_upload_utilization", 100.0 / 500.0),
             ("peer_download_utilization", 400.0 / 500.0),
             ("service_error", 100.0),
+            // What it gave as a seed does not count.
+            ("pair_imbalance", 100.0),
             ("seed_bytes", 400.0),
             ("first_block", 2.0),
             ("first_piece", 2.0),
@@ -259,8 +261,44 @@ fn peers_that_unchoke_each_other_reciprocate() {
             ("stratification_distance", (2.5 * 6.0 + 1.5 * 4.0) / 10.0),
             ("stratification_random", random),
             ("service_error", 50.0),
+            ("pair_imbalance", 25.0),
         ],
     );
+}
+
+#[test]
+fn gifts_are_held_against_those_of_the_last_round() {
+    let mut run = Run::default();
+    (0..4).for_each(|node| run.at(2.0, node, joined(node, "peer", 100, None, &node.to_string())));
+    (1..4).for_each(|other| run.connect(2.0, [0, other], [other, 0]));
+    let mut block = |at: f64, a: [u32; 2], b: [u32; 2], blocks: u32| {
+        for _ in 0..blocks {
+            run.say(at, a, b, |peer, dir| Event::Block { peer, dir, piece: 0, begin: 0, length: 100 });
+        }
+    };
+    let (one, two, three) = ([1, 0], [2, 0], [3, 0]);
+    // Rounds begin at 2, 12, 22, 32 and 42 s. In the first, one gives three quarters and two the rest.
+    block(3.0, one, [0, 1], 3);
+    block(11.0, two, [0, 2], 1);
+    // Both get half; what three gets, who gave nothing, does not count. The common part is 1/2 + 1/4.
+    block(13.0, [0, 1], one, 2);
+    block(13.0, [0, 2], two, 2);
+    block(14.0, [0, 3], three, 5);
+    block(15.0, one, [0, 1], 3);
+    block(16.0, two, [0, 2], 3);
+    // In proportion to what came last, with half as many bytes.
+    block(23.0, [0, 1], one, 1);
+    block(24.0, [0, 2], two, 1);
+    block(25.0, one, [0, 1], 1);
+    // One alone gave: nothing to share out. Then a round without anything, and then what was before no longer counts.
+    block(33.0, [0, 1], one, 1);
+    block(53.0, [0, 2], two, 1);
+    block(63.0, two, [0, 2], 1);
+    let peers = run.0.finish(Instant::from_secs(70), None).peers;
+    assert!(close(peers[0].metrics["proportionality"], (4.0 * 0.75 + 2.0 * 1.0) / 6.0));
+    assert!(!peers[3].metrics.contains_key("proportionality"), "it had nobody to give to");
+    // Five blocks to three, who gave none.
+    assert_eq!(peers[0].metrics["pair_imbalance"], 500.0);
 }
 
 /// What `bt-run` writes: one node, nobody known at the other end.
@@ -407,7 +445,7 @@ proptest! {
         for (name, dist) in &measured.summary.overall {
             prop_assert!(dist.mean.is_finite() && dist.p5 <= dist.p95 && dist.p95 <= dist.max, "{name}: {dist:?}");
         }
-        for name in ["slot_jaccard", "seed_share", "reciprocation", "entropy", "clustering_index", "jain_ratio"] {
+        for name in ["slot_jaccard", "seed_share", "reciprocation", "entropy", "clustering_index", "jain_ratio", "proportionality"] {
             let dist = measured.summary.overall.get(name);
             prop_assert!(dist.is_none_or(|dist| (-1e-9..=1.0 + 1e-9).contains(&dist.mean)), "{name}: {dist:?}");
         }

@@ -29,6 +29,8 @@ const KNOWN: &[(&str, &str, Unit, bool)] = &[
     ("normalized_upload", "Uploaded copies of the content", Unit::Plain, false),
     ("altruism", "Altruism (marginal)", Unit::Plain, false),
     ("service_error", "Service error", Unit::Bytes, true),
+    ("pair_imbalance", "Largest imbalance of a pair", Unit::Bytes, false),
+    ("proportionality", "Gifts in proportion to those of the last round", Unit::Share, false),
     ("jain_ratio", "Fairness: Jain's index of share ratios", Unit::Plain, true),
     ("jain_rate", "Fairness: Jain's index of download rates", Unit::Plain, true),
     ("jain_seed_service", "Fairness: Jain's index of bytes from seeds", Unit::Plain, true),

@@ -100,6 +100,11 @@ pub fn judge(check: Check, interval: Option<Interval>, from: f64, to: f64) -> Ve
     }
 }
 
+/// The verdict on something that should be `most` at most in each single run: undecided without any.
+pub fn judge_each(check: Check, runs: &Sample, most: f64) -> Verdict {
+    if runs.0.is_empty() { Verdict::Undecided } else { check.verdict(runs.largest() <= most) }
+}
+
 /// One comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -177,7 +182,7 @@ impl Sample {
         Self(first.0.iter().zip(&second.0).map(|(first, second)| first - second).collect())
     }
 
-    /// How many times the second the first is, run by run.
+    /// How many times the second the first has, run by run.
     pub fn ratio(first: &Self, second: &Self) -> Self {
         Self(first.0.iter().zip(&second.0).map(|(first, second)| first / second).collect())
     }
@@ -232,13 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_of_each_run_is_judged_by_the_worst_and_not_at_all_without_runs() {
+        let judge = |runs: &[f64]| judge_each(Check::Number, &Sample(runs.to_vec()), 3.0);
+        assert_eq!(judge(&[1.0, 3.0]), Verdict::Reproduced);
+        assert_eq!(judge(&[1.0, 3.5]), Verdict::NotReproduced);
+        assert_eq!(judge(&[]), Verdict::Undecided);
+    }
+
+    #[test]
     fn samples_are_shown_with_their_interval() {
         assert_eq!(Sample(vec![1.0, 2.0, 3.0]).shown(2), "2.00 (-0.48 to 4.48; 3 runs)");
         assert_eq!(Sample(vec![4.0]).shown(1), "4.0 (1 run)");
         assert_eq!(Sample(vec![]).shown(1), "no run finished");
         let (a, b) = (Sample(vec![3.0, 5.0]), Sample(vec![1.0, 1.0]));
         assert_eq!(Sample::difference(&a, &b), Sample(vec![2.0, 4.0]));
-        assert_eq!(Sample::ratio(&b, &a), Sample(vec![1.0 / 3.0, 0.2]));
+        assert_eq!(Sample::ratio(&a, &b), Sample(vec![3.0, 5.0]));
     }
 
     #[test]

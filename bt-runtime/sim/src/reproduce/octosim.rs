@@ -17,7 +17,8 @@ pub(super) const COMMON: &str = "From the scripts: everyone 1500 kbit/s down and
     more at once (here within a second), nobody has more than ten (there one of them is dropped at random, here a \
     newcomer is refused), and nobody counts as snubbing. All run the mainline engine.";
 
-const SCENARIO: &str = r#"
+/// All but the leechers.
+const HEAD: &str = r#"
 [content]
 size = "102400 kB"
 piece = "256 kB"
@@ -36,21 +37,44 @@ profile = "mainline"
 choke = { max-uploads = 5 }
 announce = { min-peers = 5, reachable-divisor = 1, check-interval = "1 s" }
 peers = { max-connections = 10 }
-[[peers]]
-name = "leecher"
-count = 1000
-up = "400 kbit/s"
-down = "1500 kbit/s"
-profile = "mainline"
-choke = { max-uploads = 5 }
-piece = { random-first-pieces = 1, endgame = false }
-announce = { min-peers = 3, reachable-divisor = 1, check-interval = "1 s" }
-peers = { max-connections = 10 }
-rate = { download-fudge = "5 s" }
-requests = { snub-time = "1 h" }
-arrives = { rate = "100/s" }
-leaves = "on-complete"
 "#;
+
+/// Leechers with the same links.
+pub(super) struct Class {
+    /// What they are called.
+    pub(super) name: &'static str,
+    /// How many come.
+    pub(super) count: u32,
+    /// How many of them come per second.
+    pub(super) rate: u32,
+    /// Their links, in kbit/s.
+    pub(super) up: u32,
+    pub(super) down: u32,
+}
+
+impl Class {
+    fn to_toml(&self) -> String {
+        let Self { name, count, rate, up, down } = self;
+        format!(
+            r#"
+[[peers]]
+name = "{name}"
+count = {count}
+up = "{up} kbit/s"
+down = "{down} kbit/s"
+profile = "mainline"
+choke = {{ max-uploads = 5 }}
+piece = {{ random-first-pieces = 1, endgame = false }}
+announce = {{ min-peers = 3, reachable-divisor = 1, check-interval = "1 s" }}
+peers = {{ max-connections = 10 }}
+rate = {{ download-fudge = "5 s" }}
+requests = {{ snub-time = "1 h" }}
+arrives = {{ rate = "{rate}/s" }}
+leaves = "on-complete"
+"#
+        )
+    }
+}
 
 /// Mainline's piece policy, and that of a seed that gives what it has given least.
 pub(super) const PLAIN: &str = "rarest-first";
@@ -59,9 +83,21 @@ pub(super) const SMART: &str = "smart-seed";
 /// The leechers' uplinks, in bytes per second.
 pub(super) const UP: f64 = 50_000.0;
 
-/// The swarm, with `sets` put in.
+/// The swarm of equal peers, with `sets` put in.
 pub(super) fn scenario(lab: &Lab<'_>, name: &str, sets: &[String]) -> Result<Scenario, LabError> {
-    lab.scenario(name, SCENARIO, sets)
+    let leechers = Class { name: "leecher", count: 1000, rate: 100, up: 400, down: 1500 };
+    of_classes(lab, name, &[leechers], sets)
+}
+
+/// The swarm with these leechers, with `sets` put in.
+pub(super) fn of_classes(
+    lab: &Lab<'_>,
+    name: &str,
+    classes: &[Class],
+    sets: &[String],
+) -> Result<Scenario, LabError> {
+    let leechers: String = classes.iter().map(Class::to_toml).collect();
+    lab.scenario(name, &format!("{HEAD}{leechers}"), sets)
 }
 
 /// `utilization`: what the leechers sent each other of use, over what their uplinks could carry while they were there.
