@@ -129,7 +129,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         ));
         let shown = |figure| Sample::of(fifth, figure).shown(1);
         rows.push(Row::noted(
-            format!("{name}, a fifth free riders, those who give: seconds until playback begins; stalls; time until all is there"),
+            format!("{name}, a fifth free riders, those who give: seconds until playback; stalls; seconds until done"),
             format!("{}; {}; {}", shown("startup giver"), shown("stalls giver"), shown("time giver")),
         ));
     }

@@ -227,7 +227,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         for (run, order) in [(0, "who takes most first"), (1, "in turn")] {
             let shown = |figure| of(run, figure).shown(2);
             rows.push(Row::noted(
-                format!("{speed}, {order}: of its bytes and of its time, the free riders' part; part of the peers that got anything"),
+                format!("{speed}, {order}: free riders' part of its bytes; of its time; part of all peers that got anything"),
                 format!("{}; {}; {}", shown("free riders"), shown("their time"), shown("served")),
             ));
         }
@@ -236,7 +236,8 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         setup: vec![
             format!(
                 "Pieces: {kilobytes} kB in pieces of 256 kB, everybody 400 kbit/s up and 1500 kbit/s down, 50 ms of delay, \
-                 mainline. Steady state: {arrivals} peers come per second, and seed for {seeding_time} s on average; the warm-up is cut off. \
+                 mainline. Steady state: {arrivals} peers come per second, and seed for {seeding_time} s on \
+                 average; the warm-up is cut off. \
                  Flash crowd: {crowd} peers at once, which stay, and a seed as slow as they are; once with up to 55 \
                  neighbours and once with six. Coding: whatever a peer sends is new to who lacks \
                  anything, with the same chokers, requests and rounds."

@@ -99,7 +99,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         for ((seed, _), runs) in SEEDS.iter().zip(runs) {
             let shown = |figure, digits| Sample::of(runs, figure).shown(digits);
             rows.push(Row::noted(
-                format!("{swarm}, {seed}: mean time in s; part of the seed's uplink in use; its copies until the first is done"),
+                format!("{swarm}, {seed}: mean time in s; part of the seed's uplink in use; copies until one is done"),
                 format!("{}; {}; {}", shown("time", 0), shown("used", 3), shown("copies", 2)),
             ));
         }
@@ -107,8 +107,8 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     Ok(Findings {
         setup: vec![format!(
             "A seed of 800 kbit/s and {peers} peers of 400 kbit/s up and 1500 kbit/s down, {size} MiB in pieces of 256 KiB, 50 \
-             ms of delay; all run mainline-4 with four slots and no limit on upload but the link. Dynamic: {per_minute} peers come per \
-             minute by chance, and leave when they are done. The seed serves in turn as release 4 does, or by `pfs`: it \
+             ms of delay; all run mainline-4 with four slots and no limit on upload but the link. Dynamic: {per_minute} peers \
+             come per minute by chance, and leave when they are done. The seed serves in turn as release 4 does, or by `pfs`: it \
              unchokes everybody, and of what is asked for gives the piece with the most requests for its share of the \
              upload so far. The abstract says what was gained, not with which links: these are ours."
         )],
