@@ -59,7 +59,7 @@ fn read(measured: &Measured) -> Figures {
 
 fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
     let (peers, size, per_minute) = lab.either((40, 24, 12), (150, 64, 12));
-    let swarms = vec![
+    let swarms = [
         (
             "dynamic",
             vec![
