@@ -55,9 +55,10 @@ pub struct PeerFacts {
     pub downloaded: u64,
     /// Bytes sent to it.
     pub uploaded: u64,
-    /// [`Self::downloaded`] since the choker's last round.
+    /// [`Self::downloaded`] since the choker's last round, whatever caused it: whoever asks for rounds between those of
+    /// its clock and counts from one of these to the next keeps what [`Self::downloaded`] was.
     pub downloaded_in_round: u64,
-    /// [`Self::uploaded`] since the choker's last round.
+    /// [`Self::uploaded`] since the choker's last round, whatever caused it.
     pub uploaded_in_round: u64,
     /// Estimated rate from it, in bytes per second, as of the choker's last round.
     pub download_rate: u64,

@@ -15,6 +15,7 @@ use bt_api::{
 enum Flaw {
     None,
     PanicsWhenAServedPeerLeaves,
+    PanicsWithoutPeers,
     RemembersTheGone,
     ServesOneTooMany,
     GivesPlacesToTheFirst,
@@ -63,6 +64,7 @@ impl ChokePolicy for Two {
         rng: &mut dyn Rng,
         unchokes: &mut Unchokes,
     ) {
+        assert!(self.flaw != Flaw::PanicsWithoutPeers || !swarm.peers().is_empty(), "where is everybody?");
         self.next_round = match self.flaw {
             Flaw::NeverMovesItsRound => now,
             _ => now + Duration::from_secs(10),
@@ -123,6 +125,7 @@ macro_rules! broken {
 
 broken! {
     a_panic: PanicsWhenAServedPeerLeaves breaks "survives_any_history";
+    a_panic_at_the_start: PanicsWithoutPeers breaks "survives_any_history";
     the_gone: RemembersTheGone breaks "serves_only_connected_peers";
     one_too_many: ServesOneTooMany breaks "serves_no_more_interested_peers_than_it_says";
     the_first: GivesPlacesToTheFirst breaks "uninterested_peers_take_no_place";

@@ -206,6 +206,10 @@ fn everything_that_there_is_is_listed() {
         let named = |one: &serde_json::Value| one["name"] == name && one["summary"].as_str() != Some("");
         assert!(listed[part].as_array().unwrap().iter().any(named), "{part}: {name}");
     }
+    for profile in listed["profiles"].as_array().unwrap() {
+        let summary = profile["summary"].as_str().unwrap();
+        assert!(!summary.ends_with("al."), "a sentence is whole: {summary}");
+    }
 }
 
 /// A group of leechers of some kind.

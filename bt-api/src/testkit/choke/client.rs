@@ -55,16 +55,18 @@ impl<P: ChokePolicy> Client<P> {
     /// A client at the start of its run, without peers, whose policy draws from `seed`: one that wants a round
     /// at once gets it.
     pub fn new(policy: P, seed: u64) -> Self {
-        Self::starting(policy, seed, None)
+        let mut client = Self::before_the_start(policy, seed, None);
+        client.start();
+        client
     }
 
-    /// One that records what breaks and goes on.
+    /// One that records what breaks and goes on; it is yet to [`start`](Self::start).
     pub(super) fn recording(policy: P, seed: u64) -> Self {
-        Self::starting(policy, seed, Some(Vec::new()))
+        Self::before_the_start(policy, seed, Some(Vec::new()))
     }
 
-    fn starting(policy: P, seed: u64, recorded: Option<Vec<Broken>>) -> Self {
-        let mut client = Self {
+    fn before_the_start(policy: P, seed: u64, recorded: Option<Vec<Broken>>) -> Self {
+        Self {
             policy,
             own: OwnFacts::default(),
             peers: Vec::new(),
@@ -73,11 +75,13 @@ impl<P: ChokePolicy> Client<P> {
             answers: Vec::new(),
             recorded,
             rng: rng::stream(seed, 0, "choke"),
-        };
-        if client.policy.next_round() <= client.now {
-            client.round(Cause::Timer);
         }
-        client
+    }
+
+    pub(super) fn start(&mut self) {
+        if self.policy.next_round() <= self.now {
+            self.round(Cause::Timer);
+        }
     }
 
     pub(super) fn broke(&mut self, promise: &'static str, how: String) {

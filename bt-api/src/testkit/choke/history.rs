@@ -68,9 +68,12 @@ impl History {
             crowd,
             connections: 0,
             rng: rng::stream(seed, 0, "history"),
-            told: VecDeque::new(),
+            told: VecDeque::from(["the run begins without peers".to_owned()]),
         };
-        let panic = panic_of(|| (0..steps).for_each(|_| history.step()));
+        let panic = panic_of(|| {
+            history.client.start();
+            (0..steps).for_each(|_| history.step());
+        });
         let Client { log, answers, recorded, .. } = history.client;
         let mut broken = recorded.unwrap_or_default();
         let panicked = panic.map(|said| format!("it panicked: {said}"));

@@ -244,6 +244,7 @@ fn tell(found: &Comparison) -> String {
             "{different} of {compared} figures are called different; of figures that do not differ in truth one in twenty is\n"
         );
     }
+    text += "not all figures are shown: compare.csv has the others, and those of each class\n";
     if seeds.len() == 1 {
         text += "one seed only: no intervals\n";
     }

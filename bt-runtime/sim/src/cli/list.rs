@@ -61,5 +61,8 @@ fn first_sentence(text: &str) -> String {
     let lines = text.lines().take_while(|line| line.starts_with('#'));
     let words: Vec<&str> = lines.flat_map(|line| line.trim_start_matches('#').split_whitespace()).collect();
     let comment = words.join(" ");
-    comment.split_once(". ").map_or(comment.clone(), |(first, _)| format!("{first}."))
+    // After "et al. 2008" it goes on.
+    let mut ends = comment.match_indices(". ").map(|(at, _)| at + 1);
+    let end = ends.find(|end| !comment[end + 1..].starts_with(|next: char| next.is_ascii_digit()));
+    comment[..end.unwrap_or(comment.len())].to_owned()
 }
