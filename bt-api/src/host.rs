@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, ready};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::block::{Block, Buffer};
+use crate::contain::contain;
 use crate::time::Instant;
 use crate::torrent::PieceHash;
 
@@ -21,6 +22,9 @@ pub trait Host: Send + Sync {
     fn sleep_until(&self, when: Instant) -> BoxFuture<'static, ()>;
 
     /// Runs `work` where blocking does no harm, and waits for it. Most callers want [`run_blocking`].
+    ///
+    /// # Panics
+    /// When `work` panics, in whoever waits for it.
     fn run_boxed(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 
     /// Tells how far a slow [`open`](crate::StorageBackend::open) of a store is: it has looked at so many of
@@ -86,13 +90,13 @@ pub async fn run_blocking<T: Send + 'static>(
 ) -> T {
     let (answer, result) = futures::channel::oneshot::channel();
     host.run_boxed(Box::new(move || {
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        let done = contain(work);
         // The receiver is gone when the caller was dropped: then nobody wants the result.
         let _ = answer.send(done);
     }))
     .await;
     match result.await.expect("the host runs what it takes") {
         Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic),
+        Err(said) => std::panic::resume_unwind(Box::new(said)),
     }
 }

@@ -11,7 +11,8 @@
 //!
 //! Policies are synchronous: they see read-only [views](view), the time and a generator of their own, and
 //! answer with data. Stores and tracker clients are asynchronous and are lent a [`Host`]. So all of them
-//! run unchanged on real sockets and in virtual time.
+//! run unchanged on real sockets and in virtual time. One that panics, lies or hangs harms no torrent but its own:
+//! [`guide::misbehaving`].
 //!
 //! A plug-in implements its trait and [`Plugin`], and calls [`register!`]; a profile then names it. The
 //! smallest complete example stands in [`guide::choker`].
@@ -19,6 +20,7 @@
 pub mod block;
 pub mod choke;
 pub mod config;
+pub mod contain;
 pub mod host;
 pub mod layout;
 pub mod oracle;
@@ -60,6 +62,8 @@ pub use view::{OwnFacts, PeerFacts, PeerKey, SwarmView};
 pub mod guide {
     #[doc = include_str!("../docs/choker.md")]
     pub mod choker {}
+    #[doc = include_str!("../docs/misbehaving.md")]
+    pub mod misbehaving {}
     #[doc = include_str!("../docs/picker.md")]
     pub mod picker {}
     #[doc = include_str!("../docs/storage.md")]

@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::choke::ChokePolicy;
+use crate::contain::contain;
 use crate::piece::PiecePolicy;
 use crate::storage::{StorageBackend, StorageLayer};
 use crate::tracker::TrackerClient;
@@ -221,13 +222,16 @@ fn build<P: Plugin>(table: Table<'_>) -> Result<Box<<P::Kind as Kind>::Object>, 
         .iter()
         .map(|(key, value)| (key.get_ref().to_string(), value.span(), shown(value.get_ref())))
         .collect();
-    P::build(read_table(table)?).map_err(|BuildError { key, message }| {
-        match values.into_iter().find(|(name, ..)| name == key) {
-            Some((_, span, found)) => {
-                ConfigError { span: Some(span), message: format!("`{key}` {message}, found {found}") }
-            }
-            None => ConfigError { span: Some(whole), message: format!("`{key}` {message}") },
+    let config = read_table(table)?;
+    let built = contain(|| P::build(config)).map_err(|said| {
+        let message = format!("the {} `{}` panicked when it was built: {said}", P::Kind::NAME, P::NAME);
+        ConfigError { span: Some(whole.clone()), message }
+    })?;
+    built.map_err(|BuildError { key, message }| match values.into_iter().find(|(name, ..)| name == key) {
+        Some((_, span, found)) => {
+            ConfigError { span: Some(span), message: format!("`{key}` {message}, found {found}") }
         }
+        None => ConfigError { span: Some(whole), message: format!("`{key}` {message}") },
     })
 }
 

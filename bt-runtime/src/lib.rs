@@ -7,16 +7,16 @@
 //! | [`events`] | the event log: one JSON object a line |
 //! | [`store`] | drives the store of a torrent |
 //! | [`trackers`] | asks trackers and peer sources |
-//! | [`panics`] | what a caught panic says |
+//! | [`lane`] | where plug-ins that wait are run |
 //! | [`text`] | texts with `--set`s put in, and messages that name a place in them |
 
 #[cfg(feature = "net")]
 pub mod cli;
 pub mod escape;
 pub mod events;
+pub mod lane;
 #[cfg(feature = "net")]
 pub mod net;
-pub mod panics;
 pub mod profile;
 pub mod store;
 pub mod text;

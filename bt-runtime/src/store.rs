@@ -9,9 +9,11 @@
 //! | [`uploads`] | what peers are sent, read in long spans that all requests share |
 //! | [`reading`] | reads with a check of their length and some patience |
 //! | [`hashing`] | SHA-1 in turns |
+//! | [`guard`] | the wall around a store: its panics, its silence |
 //! | [`pool`] | the bounded pool of buffers |
 
 pub mod assembly;
+pub mod guard;
 pub mod hashing;
 pub mod pool;
 pub mod reading;
@@ -27,7 +29,7 @@ pub const CACHE_DIVISOR: usize = 4;
 /// What is needed to work on the store of one torrent.
 #[derive(Clone)]
 pub struct Desk {
-    /// The store.
+    /// The store, behind its [`Guard`](guard::Guard).
     pub store: Arc<dyn TorrentStore>,
     /// What it keeps.
     pub torrent: Arc<Torrent>,
@@ -39,25 +41,7 @@ pub struct Desk {
 
 /// Runs work beside the driver.
 pub trait Tasks: Send + Sync {
-    /// Begins `work`; what it says at its end is told to the driver of the torrent.
-    fn start(&self, work: BoxFuture<'static, Option<Told>>);
-}
-
-/// What work on a store says at its end.
-pub enum Told {
-    /// The job of a piece is done: for [`Assembly::done`](assembly::Assembly::done).
-    Piece(Box<assembly::Done>),
-    /// The store panicked, in this work, and said this.
-    Panicked(Work, String),
-}
-
-/// What a store is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// The job of a piece.
-    Job,
-    /// A span for peers.
-    Read,
-    /// A checkpoint.
-    Save,
+    /// Begins `work`. At the end of the job of a piece the driver of the torrent is told what it did: for
+    /// [`Assembly::done`](assembly::Assembly::done).
+    fn start(&self, work: BoxFuture<'static, Option<Box<assembly::Done>>>);
 }

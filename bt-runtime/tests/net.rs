@@ -454,7 +454,10 @@ fn a_store_that_panics_ends_its_torrent_at_once_by_name() {
         timeout(PATIENCE / 6, relayed.wait_ended()).await.expect("it ends");
         let phase = relayed.progress().phase;
         let Phase::Failed(message) = &phase else { panic!("{phase:?}") };
-        assert!(message.contains("memory + brittle panicked: reading piece"), "{message}");
+        assert!(
+            message.contains("memory + brittle panicked while reading piece 0: broken at read"),
+            "{message}"
+        );
         leecher.stop().await;
         relay.stop().await;
         seeder.stop().await;

@@ -372,6 +372,11 @@ impl Engine {
         self.choke.violations + self.picker.violations
     }
 
+    /// The first wrong answer of a policy, in one line with its name, when it is news.
+    pub fn take_violation(&mut self) -> Option<String> {
+        self.choke.take_first_wrong().or_else(|| self.picker.take_first_wrong())
+    }
+
     /// What a user is shown at `now`.
     pub fn status(&mut self, now: Instant) -> Status {
         let now = self.now.max(now);

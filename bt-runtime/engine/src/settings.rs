@@ -401,6 +401,8 @@ pub struct NetSettings {
     pub download_limit: Limit<Rate>,
     /// The most memory that buffers take: received blocks that are not yet written, and what is read for uploads.
     pub memory: Size,
+    /// After so long without an answer a store is said to hang, and at the end it is given up.
+    pub store_patience: Duration,
     /// A longer message closes its connection (EN-14).
     pub max_message_length: Size,
 }
@@ -428,6 +430,7 @@ impl Default for NetSettings {
             upload_limit: Limit::Unlimited,
             download_limit: Limit::Unlimited,
             memory: Size::mib(32),
+            store_patience: Duration::secs(30),
             max_message_length: Size::mib(8),
         }
     }

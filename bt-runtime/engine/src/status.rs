@@ -95,6 +95,8 @@ pub enum Stall {
         /// One line.
         message: String,
     },
+    /// The store does not answer; one line says since when. Everything goes on when it does.
+    StoreSilent(String),
 }
 
 impl std::fmt::Display for Stall {
@@ -108,6 +110,7 @@ impl std::fmt::Display for Stall {
             Self::Store { kind: StorageErrorKind::Full, message } => {
                 write!(f, "disk full, trying again: {message}")
             }
+            Self::StoreSilent(message) => f.write_str(message),
             Self::Store { message, .. } => write!(f, "the store failed, trying again: {message}"),
         }
     }

@@ -195,7 +195,8 @@ pub fn run_into(
         if ended != Ended::Interrupted {
             output::write(folder, &manifest, &measured)?;
         }
-        let outcome = Outcome { ended, now, happenings: 0, inputs: 0, awaited: live.awaited() };
+        let outcome =
+            Outcome { ended, now, happenings: 0, inputs: 0, awaited: live.awaited(), silent: Vec::new() };
         let done = Done { manifest, measured, outcome };
         Ok(LiveDone { done, transits: watch.finish(), stolen })
     });

@@ -102,7 +102,7 @@ impl Ended {
 }
 
 /// What a run was, besides its events.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// How it ended.
     pub ended: Ended,
@@ -114,6 +114,8 @@ pub struct Outcome {
     pub inputs: u64,
     /// How many were still to arrive, of those whose number is known.
     pub awaited: u64,
+    /// Stores that hung when the run was given up, a line each: whose, and since when.
+    pub silent: Vec<String>,
 }
 
 /// Simulates `scenario` with `seed`, in place of the scenario's own.
@@ -253,10 +255,18 @@ impl<'a> Swarm<'a> {
                 }
             }
         };
+        let silent = if ended == Ended::Limit { self.tell_silent_stores() } else { Vec::new() };
         self.end_plugins();
         self.check_at_the_end(ended)?;
         let awaited = self.comings.awaited();
-        Ok(Outcome { ended, now: self.now, happenings: self.happenings, inputs: self.inputs, awaited })
+        Ok(Outcome {
+            ended,
+            now: self.now,
+            happenings: self.happenings,
+            inputs: self.inputs,
+            awaited,
+            silent,
+        })
     }
 
     fn happen(&mut self, due: Due) -> Result<(), Broken> {

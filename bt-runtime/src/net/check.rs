@@ -1,17 +1,14 @@
 //! What of a torrent is there already: pieces that the store vouches for are taken, the others are read
 //! and hashed, on all cores.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_std::task;
 use bt_api::{PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind};
-use futures::FutureExt;
 use futures::future::try_join_all;
 use sha1::{Digest, Sha1};
 
-use crate::panics;
 use crate::store::hashing::hash_into;
 use crate::store::pool::LONGEST;
 use crate::store::{Desk, reading};
@@ -37,8 +34,7 @@ pub(crate) async fn check(
         task::spawn(async move {
             let mut found = Vec::new();
             while let Some(&piece) = work.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                let looking = AssertUnwindSafe(is_there(&desk, piece)).catch_unwind().await;
-                if looking.unwrap_or_else(|panic| Err(panicked(piece, &*panic)))? {
+                if is_there(&desk, piece).await? {
                     found.push(piece);
                 }
                 done.fetch_add(1, Ordering::Relaxed);
@@ -61,11 +57,6 @@ impl Drop for EndOnDrop {
         // Past every piece, and far enough from wrapping around.
         self.0.store(u32::MAX / 2, Ordering::Relaxed);
     }
-}
-
-fn panicked(piece: PieceIndex, panic: &(dyn std::any::Any + Send)) -> StorageError {
-    let what = format!("checking piece {piece}: the store panicked: {}", panics::message(panic));
-    StorageError::new(StorageErrorKind::Other, what)
 }
 
 /// Whether the store has `piece` as it should be.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender};
 use bt_api::{InfoHash, PeerAddress, PeerId};
-use bt_engine::{PeerStatus, Status};
+use bt_engine::{PeerStatus, Stall, Status};
 use futures::channel::oneshot;
 
 use super::torrent::Note;
@@ -58,12 +58,15 @@ pub(crate) struct Board {
     state: Mutex<State>,
     completed: Gate,
     ended: Gate,
+    stop_asked: Gate,
 }
 
 struct State {
     /// `None` while checking.
     phase: Option<Phase>,
     status: Status,
+    /// That the store hangs, while it does.
+    silence: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -122,7 +125,11 @@ impl TorrentHandle {
         let state = self.board.lock();
         let checking =
             || Phase::Checking { done: self.board.checked.load(Ordering::Relaxed), total: self.board.pieces };
-        Progress { phase: state.phase.clone().unwrap_or_else(checking), status: state.status.clone() }
+        let mut status = state.status.clone();
+        if let Some(silence) = &state.silence {
+            status.stall = Some(Stall::StoreSilent(silence.clone()));
+        }
+        Progress { phase: state.phase.clone().unwrap_or_else(checking), status }
     }
 
     /// What the user should know and has not fetched yet, a line each: a resume file that is broken or
@@ -142,8 +149,10 @@ impl TorrentHandle {
     }
 
     /// Stops it: trackers and peers are told, the store is closed, the resume file saved. Takes a few
-    /// seconds at most, when a tracker does not answer. Stopped torrents stay stopped.
+    /// seconds at most, when a tracker does not answer; a store that hangs is given up when it has not answered for
+    /// `net.store-patience`. Stopped torrents stay stopped.
     pub async fn stop(&self) {
+        self.board.stop_asked.open();
         // One that ended takes no notes.
         let _ = self.notes.send(Note::Stop).await;
         self.wait_ended().await;
@@ -165,7 +174,7 @@ impl TorrentHandle {
 
 impl Board {
     pub(crate) fn new(info_hash: InfoHash, peer_id: PeerId, pieces: u32) -> Self {
-        let state = State { phase: None, status: Status::default(), warnings: Vec::new() };
+        let state = State { phase: None, status: Status::default(), silence: None, warnings: Vec::new() };
         Self {
             info_hash,
             peer_id,
@@ -174,6 +183,7 @@ impl Board {
             state: Mutex::new(state),
             completed: Gate::new(),
             ended: Gate::new(),
+            stop_asked: Gate::new(),
         }
     }
 
@@ -190,6 +200,19 @@ impl Board {
 
     pub(crate) fn renew(&self, status: Status) {
         self.lock().status = status;
+    }
+
+    /// Waits until somebody wants it to stop.
+    pub(crate) async fn stop_asked(&self) {
+        self.stop_asked.wait().await;
+    }
+
+    /// Whether the store hangs, in which words. It is told, and answered here, once when it begins to.
+    pub(crate) fn set_silence(&self, silence: Option<String>) -> Option<String> {
+        let before = std::mem::replace(&mut self.lock().silence, silence.clone());
+        let news = silence.filter(|_| before.is_none())?;
+        self.warn(news.clone());
+        Some(news)
     }
 
     pub(crate) fn running(&self) {

@@ -11,6 +11,7 @@ use bt_api::{Block, BoxFuture, Buffer, Datagrams, Host, Instant, PieceHash, Stre
 use sha1::{Digest, Sha1};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::lane::BlockingThreads;
 use crate::store::hashing::hash_into;
 use crate::store::pool::BufferPool;
 
@@ -18,18 +19,21 @@ use crate::store::pool::BufferPool;
 pub(crate) struct NetHost {
     start: std::time::Instant,
     pool: BufferPool,
+    /// For what blocks: a store that never comes back from there must not take the threads of others.
+    threads: BlockingThreads,
     /// Where a store's slow start is told, if this is the host of one.
     looked_at: Option<Arc<AtomicU32>>,
 }
 
 impl NetHost {
     pub(crate) fn new(pool: BufferPool) -> Self {
-        Self { start: std::time::Instant::now(), pool, looked_at: None }
+        Self { start: std::time::Instant::now(), pool, threads: BlockingThreads::default(), looked_at: None }
     }
 
-    /// The same host, for the store of one torrent: `looked_at` counts the pieces that it has looked at.
-    pub(crate) fn of_store(&self, looked_at: Arc<AtomicU32>) -> Self {
-        Self { start: self.start, pool: self.pool.clone(), looked_at: Some(looked_at) }
+    /// The same host, for the store of one torrent, with threads and an account of its own: `looked_at` counts the pieces
+    /// that it has looked at.
+    pub(crate) fn of_store(&self, pool: BufferPool, looked_at: Arc<AtomicU32>) -> Self {
+        Self { start: self.start, pool, threads: BlockingThreads::default(), looked_at: Some(looked_at) }
     }
 }
 
@@ -48,7 +52,7 @@ impl Host for NetHost {
     }
 
     fn run_boxed(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        Box::pin(task::spawn_blocking(work))
+        self.threads.run(work)
     }
 
     fn looked_at(&self, pieces: u32) {

@@ -8,6 +8,7 @@
 //! | `start`, `check`, `foreign`, `resume_file` | what of a torrent is there when it begins |
 //! | `throttle` | the bounds of rates |
 //! | `host`, `trackers` | what plug-ins are lent, and who listens to sources |
+//! | `lane` | threads for plug-ins, where one that blocks stops nobody else |
 //!
 //! What drives a store is in [`store`](crate::store), how trackers are asked in [`trackers`](crate::trackers), both shared
 //! with the simulator.
@@ -21,6 +22,7 @@ mod foreign;
 mod handle;
 mod host;
 mod intake;
+mod lane;
 mod listener;
 mod outbox;
 mod peer;
@@ -34,9 +36,11 @@ mod trackers;
 mod write_queue;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,33 +48,39 @@ use async_channel::{Receiver, Sender};
 use async_std::future::timeout;
 use async_std::task::{self, JoinHandle};
 use bt_api::config::{Limit, Rate};
-use bt_api::{InfoHash, PeerId, StorageBackend, rng};
+use bt_api::contain::{contain, said};
+use bt_api::{Host, InfoHash, PeerId, StorageBackend, StorageErrorKind, rng};
 use bt_engine::metainfo::Metainfo;
 use bt_engine::settings::{ChokedRequest, LateBitfield, Limiter, PortChoice};
 use bt_engine::wire::Decoder;
-use bt_engine::{Engine, EngineSetup, Settings};
+use bt_engine::{Engine, EngineSetup, Event, Settings};
 use futures::FutureExt;
 use futures::future::{Either, join_all, select};
 
 use crate::store::CACHE_DIVISOR;
+use crate::store::guard::Guard;
 use crate::store::pool::BufferPool;
 use crate::store::uploads::CacheBudget;
 use crate::trackers::{Trackers, introduction};
-use crate::{EventLog, Profile, panics};
+use crate::{EventLog, Profile};
 
 pub use handle::{Phase, Progress, TorrentHandle};
 pub use trackers::scrape;
 
 use handle::Board;
 use host::NetHost;
+use lane::OwnThread;
 use listener::{Place, Router};
 use shares::UploadShares;
-use start::{Ready, start};
+use start::{Beginning, Ready, start};
 use throttle::Throttle;
 use torrent::{NOTES, Note, Running, Setup, Workers};
 
 /// How often the limit on upload is divided anew among torrents.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a store hangs.
+const SILENCE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How a session begins.
 #[derive(Clone)]
@@ -226,7 +236,7 @@ impl Session {
             download: Throttle::new(lower(bytes_per_sec(settings.net.download_limit), options.link.down)),
             upload: Throttle::new(None),
             upload_limit: Mutex::new(None),
-            trackers: Trackers::new(profile.trackers(), host.clone(), settings.announce.timeout.get()),
+            trackers: trackers::clients(&profile, host.clone()),
             router: Arc::default(),
             events: options.events,
             state: options.state,
@@ -404,10 +414,22 @@ impl Task {
         let (board, inbox) = (self.board.clone(), self.inbox.clone());
         let info_hash = metainfo.info_hash;
         let router = self.shared.router.clone();
-        let life = AssertUnwindSafe(self.live(metainfo, options)).catch_unwind();
-        let phase = life.await.unwrap_or_else(|panic| {
-            Phase::Failed(format!("a fault in this program: {}", panics::message(&*panic)))
-        });
+        let guard = self.guard();
+        let watching = watch(self.shared.clone(), info_hash, guard.clone(), board.clone());
+        let life = AssertUnwindSafe(self.live(&guard, metainfo, options)).catch_unwind();
+        let phase = match select(std::pin::pin!(life), std::pin::pin!(watching)).await {
+            Either::Left((Ok(phase), _)) => phase,
+            Either::Left((Err(panic), _)) => {
+                Phase::Failed(format!("a fault in this program: {}", said(&*panic)))
+            }
+            Either::Right((never, _)) => match never {},
+        };
+        // What the store did at the very end counts too, and nothing of it goes on.
+        guard.give_up();
+        let phase = match guard.panic() {
+            Some(broke) if !matches!(phase, Phase::Failed(_)) => Phase::Failed(broke),
+            _ => phase,
+        };
         router.remove(info_hash);
         inbox.close();
         // What still waits is dropped: sockets close, buffers go back.
@@ -415,26 +437,61 @@ impl Task {
         board.end(phase);
     }
 
-    async fn live(self, metainfo: Metainfo, options: AddOptions) -> Phase {
+    /// The wall around the torrent's store, which gets a thread of its own.
+    fn guard(&self) -> Arc<Guard> {
+        let notes = self.notes.clone();
+        let tell = move |broke| {
+            let notes = notes.clone();
+            task::spawn(async move {
+                // The torrent may be gone.
+                let _ = notes.send(Note::PluginBroke(broke)).await;
+            });
+        };
+        let (name, host) = (self.shared.profile.storage_name(), self.shared.host.clone());
+        Guard::new(name, host, Some(OwnThread::new("store")), tell)
+    }
+
+    async fn live(self, guard: &Arc<Guard>, metainfo: Metainfo, options: AddOptions) -> Phase {
         let warn = |warning| self.board.warn(warning);
-        let workers = Arc::new(Workers(self.notes.clone()));
-        let (folder, done) = (options.folder.clone(), &self.board.checked);
-        let starting = start(&self.shared, &metainfo, folder, options.check, done, workers, warn);
+        let pool = self.shared.pool.account();
+        let beginning = Beginning {
+            shared: &self.shared,
+            metainfo: &metainfo,
+            folder: options.folder.clone(),
+            check_all: options.check,
+            done: &self.board.checked,
+            guard,
+            pool: pool.clone(),
+            tasks: Arc::new(Workers(self.notes.clone())),
+        };
+        let starting = start(beginning, warn);
         let stopped = async { while !matches!(self.inbox.recv().await, Ok(Note::Stop) | Err(_)) {} };
         let ready = match select(std::pin::pin!(starting), std::pin::pin!(stopped)).await {
             Either::Left((Ok(ready), _)) => ready,
             Either::Left((Err(message), _)) => return Phase::Failed(message),
             Either::Right(_) => return Phase::Stopped,
         };
-        self.go(metainfo, options, ready).await
+        self.go(guard, pool, metainfo, options, ready).await
     }
 
-    async fn go(self, metainfo: Metainfo, options: AddOptions, ready: Ready) -> Phase {
+    async fn go(
+        self,
+        guard: &Arc<Guard>,
+        pool: BufferPool,
+        metainfo: Metainfo,
+        options: AddOptions,
+        ready: Ready,
+    ) -> Phase {
         let Self { shared, board, peer_id, address, seed, notes, inbox } = self;
         let port = address.port();
         let layout = &metainfo.layout;
         let settings = shared.settings.clone();
         let sources = if metainfo.private { Vec::new() } else { shared.trackers.sources() };
+        // They were built once when the profile was loaded, but they are strangers.
+        let (choke, piece) = match contain(|| (shared.profile.choke(), shared.profile.piece())) {
+            Ok(policies) => policies,
+            Err(said) => return Phase::Failed(said),
+        };
         let engine = Engine::new(EngineSetup {
             info_hash: metainfo.info_hash,
             peer_id,
@@ -447,8 +504,8 @@ impl Task {
                 .trackers
                 .unwrap_or_else(|| metainfo.tiers(shared.settings.announce.multitracker)),
             sources,
-            choke: shared.profile.choke(),
-            piece: shared.profile.piece(),
+            choke,
+            piece,
             seed,
             node: 0,
             log: shared.events.is_some(),
@@ -474,8 +531,7 @@ impl Task {
         let listening = if metainfo.private {
             Vec::new()
         } else {
-            let (introduction, board) = (introduction(metainfo.info_hash, peer_id, port), board.clone());
-            trackers::listen(&shared.trackers, &introduction, &notes, move |panic| board.warn(panic))
+            trackers::listen(&shared.trackers, &introduction(metainfo.info_hash, peer_id, port), &notes)
         };
         shared.router.add(metainfo.info_hash, notes.clone());
         board.running();
@@ -489,6 +545,8 @@ impl Task {
             peers: options.peers,
             notes,
             inbox,
+            guard: guard.clone(),
+            pool,
         };
         let mut running = Running::new(setup, ready);
         running.log_joined(address);
@@ -498,18 +556,40 @@ impl Task {
         for task in listening {
             task.cancel().await;
         }
+        // What broke is not touched again.
+        if guard.panic().is_some() {
+            return phase;
+        }
         let closing = async {
             let saved = running.save().await;
             (saved, store.close().await.map_err(|error| format!("closing the storage: {error}")))
         };
-        match AssertUnwindSafe(closing).catch_unwind().await {
+        match guard.unless_silent(shared.settings.net.store_patience.get(), closing).await {
+            // A panic is told otherwise.
+            Ok(_) if guard.panic().is_some() => {}
             Ok((saved, closed)) => {
                 [saved.warning, closed.err()].into_iter().flatten().for_each(|warning| board.warn(warning));
             }
-            Err(panic) => {
-                board.warn(format!("closing the storage: it panicked: {}", panics::message(&*panic)))
-            }
+            Err(silence) => board.warn(format!("{silence}; it is given up")),
         }
         phase
+    }
+}
+
+/// Tells on `board`, and once in the event log, while the store of a torrent hangs; never ends.
+async fn watch(shared: Arc<Shared>, info_hash: InfoHash, guard: Arc<Guard>, board: Arc<Board>) -> Infallible {
+    let (mut looked_at, patience) = (0, shared.settings.net.store_patience.get());
+    loop {
+        task::sleep(SILENCE_INTERVAL).await;
+        // A store that looks at what is there may take long, and says how far it is.
+        let now_at = board.checked.load(Ordering::Relaxed);
+        if std::mem::replace(&mut looked_at, now_at) != now_at {
+            guard.goes_on();
+        }
+        let news = board.set_silence(guard.silence(patience));
+        if let (Some(message), Some(log)) = (news, &shared.events) {
+            let kind = StorageErrorKind::Other.to_string();
+            log.record(shared.host.now(), &info_hash, &Event::StorageError { piece: None, kind, message });
+        }
     }
 }

@@ -20,7 +20,7 @@ use super::Shared;
 use super::intake::{Got, Intake};
 use super::outbox::{Outbox, STALL_TIME};
 use super::torrent::Note;
-use crate::store::pool::LONGEST;
+use crate::store::pool::{BufferPool, LONGEST};
 
 /// How long a connection that we close may take to send what is queued.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) decoder: Decoder,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) notes: Sender<Note>,
+    /// The torrent's account of the pool.
+    pub(crate) pool: BufferPool,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -99,7 +101,7 @@ impl Connection {
         mut intake: Intake,
         deadline: Instant,
     ) -> Result<(), CloseReason> {
-        let (spare, limit) = (self.shared.pool.spare(), &self.shared.download);
+        let (spare, limit) = (self.pool.spare(), &self.shared.download);
         let most = usize::try_from(self.shared.settings.net.read_size.0).unwrap_or(LONGEST);
         // Whether the last read took all there was; when a peer was last said to be alive.
         let (mut drained, mut alive) = (true, Instant::now());
@@ -115,7 +117,7 @@ impl Connection {
                 // Where reading is limited, a longer buffer would be filled slowly and bind memory.
                 let soon = available(stream).min(most).min(limit.most());
                 let length = least.max((at_hand + soon).min(LONGEST));
-                intake.give(self.shared.pool.get(length, least, &spare).await);
+                intake.give(self.pool.get(length, least, &spare).await);
             }
             let mut read = 0;
             if !intake.is_ready() {

@@ -1,20 +1,19 @@
 //! How a torrent begins: its store is opened, its resume file read, and the rest is checked (after DN-1).
 
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use async_std::task;
-use bt_api::{BlockRef, Host, PieceSet, StorageError, TorrentStore};
+use bt_api::{BlockRef, Host, PieceSet};
 use bt_engine::metainfo::Metainfo;
 use bt_engine::resume::Resume;
-use futures::FutureExt;
 
 use super::check::check;
 use super::foreign::foreign;
 use super::{Shared, resume_file};
-use crate::panics;
+use crate::store::guard::Guard;
+use crate::store::pool::BufferPool;
 use crate::store::{Desk, Tasks};
 
 /// The most files that a message names.
@@ -31,21 +30,29 @@ pub(crate) struct Ready {
     pub(crate) downloaded: u64,
 }
 
-/// Opens the store of a torrent in `folder` and finds out what of it is there: what the store vouches for is
-/// taken, the rest is hashed. With `check_all` everything is hashed, and the store goes without what it saved.
-/// `done` counts the pieces looked at; what the user should know goes to `warn`. Work on the store will run as `tasks`.
+/// A torrent that is to begin.
+pub(crate) struct Beginning<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) metainfo: &'a Metainfo,
+    /// The output folder.
+    pub(crate) folder: PathBuf,
+    /// Whether everything is hashed, and the store goes without what it saved.
+    pub(crate) check_all: bool,
+    /// Counts the pieces looked at.
+    pub(crate) done: &'a Arc<AtomicU32>,
+    /// The wall around the store, the buffers that it is lent, and where work on it will run.
+    pub(crate) guard: &'a Arc<Guard>,
+    pub(crate) pool: BufferPool,
+    pub(crate) tasks: Arc<dyn Tasks>,
+}
+
+/// Opens the store of a torrent and finds out what of it is there: what the store vouches for is taken, the rest is
+/// hashed. What the user should know goes to `warn`.
 ///
 /// # Errors
 /// One line: why the torrent cannot start.
-pub(crate) async fn start(
-    shared: &Arc<Shared>,
-    metainfo: &Metainfo,
-    folder: PathBuf,
-    check_all: bool,
-    done: &Arc<AtomicU32>,
-    tasks: Arc<dyn Tasks>,
-    warn: impl Fn(String),
-) -> Result<Ready, String> {
+pub(crate) async fn start(beginning: Beginning<'_>, warn: impl Fn(String)) -> Result<Ready, String> {
+    let Beginning { shared, metainfo, folder, check_all, done, guard, pool, tasks } = beginning;
     let pieces = metainfo.layout.piece_count();
     let loaded = load(shared, metainfo, pieces).await;
     // A resume file is written before the first byte. So where there is none, or one that vouches for pieces of
@@ -68,16 +75,10 @@ pub(crate) async fn start(
     let saved = resume.as_ref().filter(|_| !check_all).and_then(|resume| resume.store.clone());
     let torrent = Arc::new(metainfo.torrent(folder, saved));
     let backend = shared.store.clone().unwrap_or_else(|| shared.profile.storage());
-    let host: Arc<dyn Host> = Arc::new(shared.host.of_store(done.clone()));
-    let opening = AssertUnwindSafe(async {
-        let store: Arc<dyn TorrentStore> = backend.open(torrent.clone(), host).await?.into();
-        let held = if check_all { PieceSet::new(pieces) } else { store.held().await? };
-        Ok::<_, StorageError>((store, held))
-    });
-    let opened = opening.catch_unwind().await;
-    let opened = opened
-        .map_err(|panic| format!("the storage {storage_name} panicked: {}", panics::message(&*panic)))?;
-    let (store, trusted) = opened.map_err(|error| error.to_string())?;
+    let host: Arc<dyn Host> = Arc::new(shared.host.of_store(pool, done.clone()));
+    let store = guard.open(backend, torrent.clone(), host).await.map_err(|error| error.to_string())?;
+    let nothing = PieceSet::new(pieces);
+    let trusted = if check_all { nothing } else { store.held().await.map_err(|error| error.to_string())? };
     let desk = Desk { store, torrent, host: shared.host.clone(), tasks };
     let have = check(&desk, trusted, done).await.map_err(|error| error.to_string())?;
     let (mut uploaded, mut downloaded, mut partial) = (0, 0, Vec::new());

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,7 +24,6 @@ use bt_engine::resume::Resume;
 use bt_engine::settings::ChokedRequest;
 use bt_engine::wire::Decoder;
 use bt_engine::{CloseReason, Engine, Event, Input, Output, PeerStatus, Tag};
-use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
@@ -36,10 +34,12 @@ use super::peer::{Connection, Start};
 use super::start::Ready;
 use super::{Phase, Shared, resume_file};
 use crate::events::to_ranges;
-use crate::panics;
+use crate::store::Tasks;
 use crate::store::assembly::{Assembly, Done};
+use crate::store::guard::Guard;
+use crate::store::pool::BufferPool;
 use crate::store::uploads::Uploads;
-use crate::store::{Tasks, Told, Work};
+use crate::trackers::Panicked;
 
 /// Notes that wait: enough that the torrent always has a batch to work on, few enough that sockets feel it
 /// when it falls behind.
@@ -78,8 +78,8 @@ pub(crate) enum Note {
     Closed(PeerKey, CloseReason),
     /// A piece's job is done.
     Piece(Box<Done>),
-    /// The store panicked, in this work.
-    StorePanicked(Work, String),
+    /// A store or a tracker client panicked: its name, and what it said.
+    PluginBroke(String),
     /// A tracker answered.
     Announced(u64, Result<AnnounceReply, TrackerError>),
     /// Somebody named peers.
@@ -100,16 +100,13 @@ pub(crate) enum Note {
 pub(crate) struct Workers(pub(crate) Sender<Note>);
 
 impl Tasks for Workers {
-    fn start(&self, work: BoxFuture<'static, Option<Told>>) {
+    fn start(&self, work: BoxFuture<'static, Option<Box<Done>>>) {
         let notes = self.0.clone();
         task::spawn(async move {
-            let note = match work.await {
-                Some(Told::Piece(done)) => Note::Piece(done),
-                Some(Told::Panicked(work, message)) => Note::StorePanicked(work, message),
-                None => return,
-            };
-            // The torrent may be gone.
-            let _ = notes.send(note).await;
+            if let Some(done) = work.await {
+                // The torrent may be gone.
+                let _ = notes.send(Note::Piece(done)).await;
+            }
         });
     }
 }
@@ -135,6 +132,9 @@ pub(crate) struct Setup {
     pub(crate) peers: Vec<SocketAddr>,
     pub(crate) notes: Sender<Note>,
     pub(crate) inbox: Receiver<Note>,
+    pub(crate) guard: Arc<Guard>,
+    /// The torrent's account of the pool.
+    pub(crate) pool: BufferPool,
 }
 
 /// A torrent that runs.
@@ -245,10 +245,15 @@ impl Running {
     /// Runs to the end: answers how it ended.
     pub(crate) async fn run(&mut self) -> Phase {
         // What was found is not hashed again, and what will be written is known as ours.
-        let saved = match AssertUnwindSafe(self.save()).catch_unwind().await {
-            Ok(saved) => saved,
-            Err(panic) => return Phase::Failed(self.panicked(&panics::message(&*panic))),
+        // A stop does not wait for it.
+        let (saving, board) = (self.save(), self.setup.board.clone());
+        let saved = match select(pin!(saving), pin!(board.stop_asked())).await {
+            Either::Left((saved, _)) => saved,
+            Either::Right(_) => return Phase::Stopped,
         };
+        if let Some(broke) = self.setup.guard.panic() {
+            return Phase::Failed(broke);
+        }
         let now = self.now();
         self.setup.engine.start(now);
         // What the profile says may have changed since; the torrent's part of it is told within a second.
@@ -265,6 +270,10 @@ impl Running {
                     self.assembly.park();
                     continue;
                 }
+                return self.end.take().unwrap_or(Phase::Stopped);
+            }
+            // What is not written now will be downloaded again.
+            if self.end.is_some() && self.is_store_silent() {
                 return self.end.take().unwrap_or(Phase::Stopped);
             }
             let mut next = self.wait().await;
@@ -361,7 +370,9 @@ impl Running {
             }
             Note::Uploaded(peer, blocks) => {
                 if self.links.contains_key(&peer) {
-                    for (block, result) in blocks {
+                    let broke = blocks.iter().any(|(_, result)| result.is_err())
+                        && self.setup.guard.panic().is_some();
+                    for (block, result) in blocks.into_iter().filter(|_| !broke) {
                         engine.handle(now, Input::Uploaded { peer, block, result });
                     }
                 }
@@ -375,23 +386,18 @@ impl Running {
                 self.incoming(now, address, Start::Incoming(stream, handshake, bytes));
             }
             Note::Piece(done) => {
-                if let Some(why) = self.assembly.take_warning(&done) {
+                // A panic is told by itself.
+                let broke = self.setup.guard.panic().is_some();
+                if let Some(why) = self.assembly.take_warning(&done).filter(|_| !broke) {
                     self.setup
                         .board
                         .warn(format!("writing early to free memory fails, and is tried again: {why}"));
                 }
-                if let Some((piece, result)) = self.assembly.done(now, *done) {
+                if let Some((piece, result)) = self.assembly.done(now, *done).filter(|_| !broke) {
                     engine.handle(now, Input::Finished { piece, result });
                 }
             }
-            Note::StorePanicked(work, message) => {
-                match work {
-                    Work::Job => self.assembly.panicked(),
-                    Work::Read => {}
-                    Work::Save => self.saving = false,
-                }
-                self.fail(self.panicked(&message));
-            }
+            Note::PluginBroke(message) => self.fail(message),
             Note::Announced(tag, result) => {
                 engine.handle(now, Input::Announced { tag, result: result.map(Box::new) })
             }
@@ -440,9 +446,12 @@ impl Running {
                 Output::Announce { tag, target, announce } => {
                     let (trackers, notes) = (self.setup.shared.trackers.clone(), self.setup.notes.clone());
                     task::spawn(async move {
-                        let result = trackers.announce(&target, &announce).await;
+                        let note = match trackers.announce(&target, &announce).await {
+                            Ok(result) => Note::Announced(tag, result),
+                            Err(Panicked(said)) => Note::PluginBroke(said),
+                        };
                         // The torrent may be gone.
-                        let _ = notes.send(Note::Announced(tag, result)).await;
+                        let _ = notes.send(note).await;
                     });
                 }
                 Output::Event(event) => self.log(now, &event),
@@ -457,8 +466,8 @@ impl Running {
         self.blocks.clear();
     }
 
-    fn panicked(&self, message: &str) -> String {
-        format!("the storage {} panicked: {message}", self.setup.shared.profile.storage_name())
+    fn is_store_silent(&self) -> bool {
+        self.setup.guard.silence(self.setup.shared.settings.net.store_patience.get()).is_some()
     }
 
     fn stopped(&mut self) {
@@ -471,7 +480,9 @@ impl Running {
             self.close(peer);
         }
         self.set_end(self.now());
-        self.end = Some(Phase::Failed(message));
+        if !matches!(self.end, Some(Phase::Failed(_))) {
+            self.end = Some(Phase::Failed(message));
+        }
     }
 
     fn set_end(&mut self, now: Instant) {
@@ -539,6 +550,7 @@ impl Running {
             decoder: self.setup.decoder.clone(),
             outbox,
             notes: self.setup.notes.clone(),
+            pool: self.setup.pool.clone(),
             shared: self.setup.shared.clone(),
         };
         task::spawn(connection.run(start));
@@ -561,7 +573,7 @@ impl Running {
             }
         }
         let now = self.now();
-        if self.setup.shared.pool.is_short() {
+        if self.setup.pool.is_short() {
             self.uploads.relieve();
             self.assembly.relieve(now);
             if now >= self.relief_due {
@@ -578,6 +590,9 @@ impl Running {
             let status = self.setup.engine.status(now);
             self.setup.board.renew(status);
         }
+        if let Some(wrong) = self.setup.engine.take_violation() {
+            self.setup.board.warn(wrong);
+        }
         let just_complete = is_complete && count != self.save_tried;
         if changed && !self.saving && self.stop_by.is_none() && (now >= self.save_due || just_complete) {
             self.save_due = now + SAVE_INTERVAL;
@@ -585,11 +600,7 @@ impl Running {
             self.save_tried = count;
             let (saving, notes) = (self.save(), self.setup.notes.clone());
             task::spawn(async move {
-                let note = match AssertUnwindSafe(saving).catch_unwind().await {
-                    Ok(saved) => Note::Saved(saved),
-                    Err(panic) => Note::StorePanicked(Work::Save, panics::message(&*panic)),
-                };
-                let _ = notes.send(note).await;
+                let _ = notes.send(Note::Saved(saving.await)).await;
             });
         }
     }
@@ -598,6 +609,9 @@ impl Running {
     /// What did not work is told once, and tried again at the next time to save.
     fn saved(&mut self, saved: Saved) {
         self.saving = false;
+        if self.setup.guard.panic().is_some() {
+            return;
+        }
         if saved.warning.is_none() {
             self.saved = saved.count;
         }

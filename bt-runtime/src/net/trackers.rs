@@ -8,10 +8,12 @@ use bt_api::{Announce, InfoHash, ScrapeReply, TrackerError};
 use futures::{StreamExt, stream};
 
 use super::host::NetHost;
+use super::lane::OwnThread;
 use super::torrent::Note;
 use crate::Profile;
+use crate::lane::Lane;
 use crate::store::pool::BufferPool;
-use crate::trackers::Trackers;
+use crate::trackers::{Panicked, Trackers};
 
 /// How many trackers are asked for counts at a time.
 const SCRAPES: usize = 16;
@@ -25,29 +27,34 @@ pub async fn scrape(
 ) -> Vec<Result<ScrapeReply, TrackerError>> {
     // A client has no use for payload, so for buffers.
     let host = Arc::new(NetHost::new(BufferPool::new(0)));
-    let trackers = Trackers::new(profile.trackers(), host, profile.settings.announce.timeout.get());
+    let trackers = clients(profile, host);
     let asking = urls.iter().map(|url| trackers.scrape(url, torrent));
     stream::iter(asking).buffered(SCRAPES).collect().await
 }
 
-/// Listens to every client that may hear of peers unasked; ends with the handles. `warn` is told of one that panicked.
+/// The tracker clients of `profile`, each with a thread of its own.
+pub(crate) fn clients(profile: &Profile, host: Arc<NetHost>) -> Arc<Trackers> {
+    let patience = profile.settings.announce.timeout.get();
+    Trackers::new(profile.trackers(), host, patience, || Some(OwnThread::new("tracker") as Arc<dyn Lane>))
+}
+
+/// Listens to every client that may hear of peers unasked; ends with the handles.
 pub(crate) fn listen(
     trackers: &Arc<Trackers>,
     announce: &Announce,
     notes: &Sender<Note>,
-    warn: impl Fn(String) + Clone + Send + 'static,
 ) -> Vec<JoinHandle<()>> {
     (0..trackers.count())
         .map(|number| {
-            let (trackers, announce) = (trackers.clone(), announce.clone());
-            let (notes, warn) = (notes.clone(), warn.clone());
+            let (trackers, announce, notes) = (trackers.clone(), announce.clone(), notes.clone());
             task::spawn(async move {
                 let tell = |name, peers| {
                     let notes = notes.clone();
                     async move { notes.send(Note::Peers(name, peers)).await.is_ok() }
                 };
-                if let Some(message) = trackers.listen_to(number, &announce, tell).await {
-                    warn(message);
+                if let Err(Panicked(said)) = trackers.listen_to(number, &announce, tell).await {
+                    // The torrent may be gone.
+                    let _ = notes.send(Note::PluginBroke(said)).await;
                 }
             })
         })

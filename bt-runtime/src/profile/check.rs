@@ -52,6 +52,7 @@ pub(super) fn first_problem(settings: &Settings) -> Option<Problem> {
         ("peers", "keepalive-interval", peers.keepalive_interval),
         ("peers", "idle-timeout", peers.idle_timeout),
         ("peers", "idle-check-interval", peers.idle_check_interval),
+        ("net", "store-patience", net.store_patience),
         ("display", "interval", display.interval),
     ];
     let counts = [

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bt_api::contain::contain;
 use bt_api::plugin::{self, Kind, Layer, Registration, Registry, Storage, Table, Tracker};
 use bt_api::{
     BoxFuture, Host, StorageBackend, StorageError, StorageLayer, Torrent, TorrentStore, TrackerClient,
@@ -26,9 +27,14 @@ impl Chosen {
         self.registration.name
     }
 
-    /// A new object; it was built once from this configuration when the profile was loaded.
+    /// A new object.
+    ///
+    /// # Panics
+    /// When the plug-in panics or refuses the configuration from which it was built when the profile was loaded.
     pub(super) fn build<K: Kind>(&self) -> Box<K::Object> {
-        self.try_build::<K>().expect("it was built from the same configuration when the profile was loaded")
+        self.try_build::<K>().unwrap_or_else(|error| {
+            panic!("the {} `{}` could be built only once: {error}", K::NAME, self.name())
+        })
     }
 
     fn try_build<K: Kind>(&self) -> Result<Box<K::Object>, plugin::ConfigError> {
@@ -227,7 +233,12 @@ pub(super) fn choose_trackers(source: &Source<'_>, mut table: Table<'_>) -> Resu
             Some(config) => super::as_table(source, &format!("[tracker.{name}]"), config)?,
             None => Spanned::new(span.clone(), DeTable::new()),
         };
-        let (chosen, client) = choose_named::<Tracker>(source, &name, span, config)?;
+        let (chosen, client) = choose_named::<Tracker>(source, &name, span.clone(), config)?;
+        contain(|| client.schemes()).map_err(|said| {
+            let message =
+                format!("the tracker client `{name}` panicked when it was asked for its schemes: {said}");
+            source.error(Some(span), &message)
+        })?;
         trackers.push((chosen, Arc::from(client)));
     }
     if let Some((key, value)) = table.get_ref().iter().next() {

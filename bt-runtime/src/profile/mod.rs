@@ -114,6 +114,9 @@ impl Profile {
     }
 
     /// The name of the choke policy, and a new one.
+    ///
+    /// # Panics
+    /// As every new plug-in: when it cannot be built again from what it was built from when this was loaded.
     pub fn choke(&self) -> (String, Box<dyn ChokePolicy>) {
         (self.choke.name().to_owned(), self.choke.build::<Choke>())
     }

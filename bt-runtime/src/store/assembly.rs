@@ -9,7 +9,6 @@
 //! write to it runs.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -20,8 +19,7 @@ use sha1::{Digest, Sha1};
 
 use super::hashing::hash_into;
 use super::pool::LONGEST;
-use super::{Desk, Told, Work, reading};
-use crate::panics;
+use super::{Desk, reading};
 
 /// A run of this length is worth a job that hashes it: it still is in the processor's cache.
 const HASH_RUN: u32 = 256 << 10;
@@ -123,7 +121,7 @@ pub struct Done {
 }
 
 impl Assembly {
-    /// Pieces go to the store of `desk`; its jobs say [`Told::Piece`] at their end.
+    /// Pieces go to the store of `desk`; its jobs say at their end what they [did](Done).
     pub fn new(desk: Desk) -> Self {
         let bench = Bench { desk, writing: async_channel::bounded(WRITES_AT_ONCE) };
         Self { bench, pieces: BTreeMap::new(), tries: 0, running: 0, troubled: false }
@@ -235,11 +233,6 @@ impl Assembly {
         Some((index, answer))
     }
 
-    /// A job ended in a panic of the store; its piece is at rest for good.
-    pub fn panicked(&mut self) {
-        self.running -= 1;
-    }
-
     /// Starts the next job of a piece, when there is enough to do.
     fn advance(&mut self, index: PieceIndex) {
         let Some(piece) = self.pieces.get_mut(&index) else { return };
@@ -263,12 +256,7 @@ impl Assembly {
     fn start(&mut self, job: Job) {
         self.running += 1;
         let bench = self.bench.clone();
-        let work = async move {
-            Some(match AssertUnwindSafe(job.run(bench)).catch_unwind().await {
-                Ok(done) => Told::Piece(Box::new(done)),
-                Err(panic) => Told::Panicked(Work::Job, panics::message(&*panic)),
-            })
-        };
+        let work = async move { Some(Box::new(job.run(bench).await)) };
         self.bench.desk.tasks.start(work.boxed());
     }
 }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,8 +15,7 @@ use futures::channel::oneshot;
 use futures::future::{Shared, ready};
 
 use super::pool::LONGEST;
-use super::{Desk, Told, Work, reading};
-use crate::panics;
+use super::{Desk, reading};
 
 /// What one read of the store brings: a buffer that the pool keeps.
 const SPAN: u32 = LONGEST as u32;
@@ -64,7 +62,7 @@ struct Span {
 pub struct Slot(Vec<(Reading, Range<usize>)>);
 
 impl Uploads {
-    /// Spans come from the store of `desk`; of its panics is told.
+    /// Spans come from the store of `desk`.
     pub fn new(desk: Desk, budget: Arc<CacheBudget>) -> Self {
         Self { desk, budget, spans: BTreeMap::new(), clock: 0 }
     }
@@ -132,18 +130,9 @@ impl Uploads {
         let (answer, answered) = oneshot::channel();
         let desk = self.desk.clone();
         let work = async move {
-            let read = AssertUnwindSafe(reading::read(&desk, piece, start, length)).catch_unwind().await;
-            let (result, told) = match read {
-                Ok(result) => (result, None),
-                Err(panic) => {
-                    let message = format!("reading piece {piece}: {}", panics::message(&*panic));
-                    let error = StorageError::new(StorageErrorKind::Other, message.as_str());
-                    (Err(error), Some(Told::Panicked(Work::Read, message)))
-                }
-            };
             // Nobody may want it any more.
-            let _ = answer.send(result);
-            told
+            let _ = answer.send(reading::read(&desk, piece, start, length).await);
+            None
         };
         self.desk.tasks.start(work.boxed());
         let given_up =

@@ -198,12 +198,56 @@ fn bytes_that_a_store_changed_are_found_out_by_their_hash() {
 
 #[test]
 fn a_store_that_panics_ends_the_run_and_is_named() {
-    let scenario = scenario("{ use = 'shelf', panics = true }", "", &[]);
-    let error = simulate(&scenario, 1, &mut Seen::default()).unwrap_err().to_string();
-    assert!(
-        error.contains("the storage shelf of peer") && error.contains("panicked: the shelf fell down"),
-        "{error}"
-    );
+    for (method, doing) in [
+        ("open", "while opening"),
+        ("held", "while saying what it holds"),
+        ("read", "while reading piece"),
+        ("write", "while writing piece"),
+        ("seal", "while sealing piece"),
+        ("checkpoint", "while making a checkpoint"),
+        ("close", "while closing"),
+        ("drop", "when it was dropped"),
+    ] {
+        let scenario = scenario(&format!("{{ use = 'shelf', panics = '{method}' }}"), "", &[]);
+        let error = simulate(&scenario, 1, &mut Seen::default()).unwrap_err().to_string();
+        let (_, told) = error.split_once(": peer ").unwrap_or_else(|| panic!("{error}"));
+        assert!(told.contains(&format!(" s: the storage shelf panicked {doing}")), "{method}: {error}");
+        assert!(told.ends_with(": the shelf fell down") && !error.contains('\n'), "{method}: {error}");
+    }
+}
+
+#[test]
+fn a_store_that_hangs_is_told_and_the_others_go_on() {
+    for (method, doing) in
+        [("open", "opening"), ("write", "writing piece"), ("seal", "sealing piece"), ("close", "closing")]
+    {
+        let ill = format!(
+            "[[peers]]\nname = \"ill\"\ncount = 1\nup = \"1 Mbit/s\"\ndown = \"4 Mbit/s\"\nprofile = \"mainline\"\n\
+             storage = {{ use = 'shelf', hangs = '{method}' }}\n"
+        );
+        let (outcome, seen) = run(&scenario("{ use = 'memory' }", &ill, &["run.limit=10 min"]));
+        let ill = seen.of("ill");
+        let others: BTreeSet<u32> = seen.of("leecher");
+        assert!(others.iter().all(|node| seen.complete.contains_key(node)), "{method}");
+        if method == "close" {
+            // Nobody needs its answer any more.
+            assert_eq!((outcome.ended, outcome.silent.len()), (Ended::Done, 0));
+            continue;
+        }
+        assert_eq!((outcome.ended, outcome.silent.len()), (Ended::Limit, 1), "{method}");
+        let line = &outcome.silent[0];
+        assert!(line.contains(": the storage shelf has not answered for ") && line.contains(doing), "{line}");
+        assert!(seen.errors.iter().any(|(node, _, message)| ill.contains(node) && line.contains(message)));
+    }
+}
+
+#[test]
+fn a_store_that_answers_for_another_torrent_is_not_taken_at_its_word() {
+    let error = "the storage shelf says what it holds of";
+    let storage = "{ use = 'shelf', pieces = 3 }";
+    let (outcome, seen) = run(&scenario(storage, "", &[]));
+    assert_eq!((outcome.ended, seen.complete.len(), seen.left.clone()), (Ended::Done, 0, seen.of("leecher")));
+    assert!(seen.errors.iter().all(|(_, _, message)| message.starts_with(error)), "{:?}", seen.errors);
 }
 
 #[test]

@@ -137,8 +137,12 @@ struct Shelf {
 struct ShelfConfig {
     /// One of so many reads has a wrong byte; 0: none.
     lies: u32,
-    /// Whether it panics when it is to write.
-    panics: bool,
+    /// At which of its methods it panics, or when it is dropped; nowhere.
+    panics: String,
+    /// At which of its methods it never answers; nowhere.
+    hangs: String,
+    /// Of how many pieces it says what it holds; 0: of those of the torrent.
+    pieces: u32,
 }
 
 impl Plugin for Shelf {
@@ -159,7 +163,25 @@ impl StorageBackend for Shelf {
         _: Arc<dyn Host>,
     ) -> BoxFuture<'_, Result<Box<dyn TorrentStore>, StorageError>> {
         let config = self.config.clone();
-        Box::pin(async move { Ok(Box::new(Shelves { config, torrent, state: Mutex::default() }) as _) })
+        Box::pin(async move {
+            config.reach("open").await;
+            Ok(Box::new(Shelves { config, torrent, state: Mutex::default() }) as _)
+        })
+    }
+}
+
+impl ShelfConfig {
+    async fn reach(&self, method: &str) {
+        assert!(self.panics != method, "the shelf fell down");
+        if self.hangs == method {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Shelves {
+    fn drop(&mut self) {
+        assert!(self.config.panics != "drop", "the shelf fell down");
     }
 }
 
@@ -172,7 +194,11 @@ struct Shelves {
 
 impl TorrentStore for Shelves {
     fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        Box::pin(async { Ok(PieceSet::new(self.torrent.layout.piece_count())) })
+        Box::pin(async {
+            self.config.reach("held").await;
+            let all = self.torrent.layout.piece_count();
+            Ok(PieceSet::new(if self.config.pieces == 0 { all } else { self.config.pieces }))
+        })
     }
 
     fn read(
@@ -182,6 +208,7 @@ impl TorrentStore for Shelves {
         length: u32,
     ) -> BoxFuture<'_, Result<Block, StorageError>> {
         Box::pin(async move {
+            self.config.reach("read").await;
             let (pieces, reads) = &mut *lock(&self.state);
             *reads += 1;
             let missing = || StorageError::new(StorageErrorKind::Missing, format!("reading piece {piece}"));
@@ -201,7 +228,7 @@ impl TorrentStore for Shelves {
         blocks: Vec<Block>,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(async move {
-            assert!(!self.config.panics, "the shelf fell down");
+            self.config.reach("write").await;
             let (pieces, _) = &mut *lock(&self.state);
             let whole = pieces
                 .entry(piece)
@@ -216,14 +243,23 @@ impl TorrentStore for Shelves {
     }
 
     fn seal(&self, _: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            self.config.reach("seal").await;
+            Ok(())
+        })
     }
 
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(async { Ok(None) })
+        Box::pin(async {
+            self.config.reach("checkpoint").await;
+            Ok(None)
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            self.config.reach("close").await;
+            Ok(())
+        })
     }
 }

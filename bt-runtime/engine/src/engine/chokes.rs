@@ -99,7 +99,7 @@ impl Engine {
     }
 
     pub(super) fn choke_violation(&mut self, message: String) {
-        self.choke.violations += 1;
+        self.choke.violated(&message);
         self.event(|engine| Event::PolicyViolation { policy: engine.choke.name.clone(), message });
     }
 

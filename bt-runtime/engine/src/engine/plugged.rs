@@ -1,18 +1,21 @@
 //! A policy behind its boundary: with its name, its stream of chance, and a wall that its panics stop at (RS-4, EN-13).
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bt_api::contain::contain;
 use bt_api::rng::Generator;
 use bt_api::{Instant, Rng};
 
 /// A policy in use.
 pub(super) struct Plugged<P: ?Sized> {
     pub(super) name: String,
-    policy: Box<P>,
+    /// `None` once it was let go of, at the end.
+    policy: Option<Box<P>>,
     rng: Generator,
     /// How many of its answers were wrong.
     pub(super) violations: u64,
+    /// The first of them, until the driver has taken it.
+    first_wrong: Option<String>,
     /// What it said when it panicked, until the engine has taken it.
     died: RefCell<Option<String>>,
     dead: Cell<bool>,
@@ -27,9 +30,10 @@ impl<P: ?Sized> Plugged<P> {
     pub(super) fn new((name, policy): (String, Box<P>), rng: Generator) -> Self {
         Self {
             name,
-            policy,
+            policy: Some(policy),
             rng,
             violations: 0,
+            first_wrong: None,
             died: RefCell::default(),
             dead: Cell::new(false),
             next: Instant::NEVER,
@@ -40,24 +44,34 @@ impl<P: ?Sized> Plugged<P> {
 
     /// Calls the policy; one that panics, now or earlier, gives `otherwise`.
     pub(super) fn call<R>(&mut self, otherwise: R, f: impl FnOnce(&mut P, &mut dyn Rng) -> R) -> R {
-        if self.dead.get() {
-            return otherwise;
-        }
-        self.called = true;
-        let (policy, rng) = (&mut *self.policy, &mut self.rng);
         // The policy is never called again after a panic, so that a torn state is never seen.
-        let answer = catch_unwind(AssertUnwindSafe(|| f(policy, rng)));
+        let Some(policy) = self.policy.as_deref_mut().filter(|_| !self.dead.get()) else { return otherwise };
+        self.called = true;
+        let rng = &mut self.rng;
+        let answer = contain(|| f(policy, rng));
         self.unless_panicked(answer, otherwise)
     }
 
     /// Asks the policy something that changes nothing.
     pub(super) fn peek<R>(&self, otherwise: R, f: impl FnOnce(&P) -> R) -> R {
-        if self.dead.get() {
-            return otherwise;
-        }
-        let policy = &*self.policy;
-        let answer = catch_unwind(AssertUnwindSafe(|| f(policy)));
+        let Some(policy) = self.policy.as_deref().filter(|_| !self.dead.get()) else { return otherwise };
+        let answer = contain(|| f(policy));
         self.unless_panicked(answer, otherwise)
+    }
+
+    /// Counts a wrong answer.
+    pub(super) fn violated(&mut self, how: &str) {
+        self.violations += 1;
+        if self.violations == 1 {
+            let wrong =
+                format!("the plug-in `{}` answered what cannot be, and is not obeyed: {how}", self.name);
+            self.first_wrong = Some(wrong);
+        }
+    }
+
+    /// The first wrong answer, once.
+    pub(super) fn take_first_wrong(&mut self) -> Option<String> {
+        self.first_wrong.take()
     }
 
     /// What it said when it panicked, once.
@@ -82,13 +96,19 @@ impl<P: ?Sized> Plugged<P> {
         }
     }
 
-    fn unless_panicked<R>(&self, answer: std::thread::Result<R>, otherwise: R) -> R {
-        answer.unwrap_or_else(|panic| {
+    fn unless_panicked<R>(&self, answer: Result<R, String>, otherwise: R) -> R {
+        answer.unwrap_or_else(|said| {
             self.dead.set(true);
-            let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             *self.died.borrow_mut() = Some(format!("the plug-in `{}` panicked: {said}", self.name));
             otherwise
         })
+    }
+}
+
+impl<P: ?Sized> Drop for Plugged<P> {
+    fn drop(&mut self) {
+        // The torrent is over, and nobody is left to tell.
+        let policy = self.policy.take();
+        let _ = contain(|| drop(policy));
     }
 }

@@ -370,7 +370,7 @@ impl Engine {
     }
 
     pub(super) fn piece_violation(&mut self, message: &str) {
-        self.picker.violations += 1;
+        self.picker.violated(message);
         self.event(|engine| Event::PolicyViolation {
             policy: engine.picker.name.clone(),
             message: message.to_owned(),

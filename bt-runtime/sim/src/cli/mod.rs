@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+use bt_api::contain;
 use bt_runtime::TextError;
 use clap::{Parser, Subcommand};
 
@@ -29,6 +30,7 @@ use terminal::Terminal;
 
 /// Runs `bt-lab` with the arguments of this process.
 pub fn main() -> ExitCode {
+    contain::note_places();
     let (mut out, mut notes) = (io::stdout().lock(), io::stderr());
     ExitCode::from(run(std::env::args_os(), &mut Terminal::new(&mut out, &mut notes)))
 }

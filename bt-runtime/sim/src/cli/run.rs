@@ -63,6 +63,7 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
         terminal.note(&format!(
             "the run was given up after {end} simulated seconds: {censored} peers are unfinished{late}"
         ));
+        done.outcome.silent.iter().for_each(|line| terminal.note(line));
         return Ok(1);
     }
     Ok(0)

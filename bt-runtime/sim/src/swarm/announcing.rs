@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bt_api::Announce;
+use bt_api::contain::contain;
 use bt_engine::Target;
 use bt_runtime::Profile;
 use bt_runtime::store::pool::BufferPool;
-use bt_runtime::trackers::Trackers;
+use bt_runtime::trackers::{Panicked, Trackers};
 
 use super::executor::{Clock, Life};
 use super::host::VirtualHost;
@@ -62,7 +63,14 @@ impl Announcing {
         // A client has no use for payload, so for buffers.
         let pool = BufferPool::new(0);
         let host = VirtualHost::new(self.clock.clone(), pool, self.network.clone(), ip_of(node));
-        let trackers = Trackers::new(profile.new_trackers(), host, profile.settings.announce.timeout.get());
+        let clients = match contain(|| profile.new_trackers()) {
+            Ok(clients) => clients,
+            Err(said) => {
+                self.news.put(node, News::Broke(said));
+                return Vec::new();
+            }
+        };
+        let trackers = Trackers::new(clients, host, profile.settings.announce.timeout.get(), || None);
         let sources = trackers.sources();
         self.peers.insert(node, Peer { trackers, life: Life::new() });
         sources
@@ -78,9 +86,8 @@ impl Announcing {
                     news.put(node, News::Heard(name, peers));
                     std::future::ready(true)
                 };
-                let panicked = trackers.listen_to(number, &announce, tell).await;
-                if let (Some(message), Some(name)) = (panicked, trackers.name(number)) {
-                    news.put(node, News::Deaf(name.to_owned(), message));
+                if let Err(Panicked(said)) = trackers.listen_to(number, &announce, tell).await {
+                    news.put(node, News::Broke(said));
                 }
             };
             self.clock.start(peer.life.over().bound(listening));
@@ -92,8 +99,13 @@ impl Announcing {
         let Some(peer) = self.peers.get(&node) else { return };
         let (trackers, news) = (peer.trackers.clone(), self.news.clone());
         let asking = async move {
-            let result = trackers.announce(&target, &announce).await;
-            news.put(node, News::Announced(tag, result.map(Box::new)));
+            news.put(
+                node,
+                match trackers.announce(&target, &announce).await {
+                    Ok(result) => News::Announced(tag, result.map(Box::new)),
+                    Err(Panicked(said)) => News::Broke(said),
+                },
+            );
         };
         self.clock.start(peer.life.over().bound(asking));
     }

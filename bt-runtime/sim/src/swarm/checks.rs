@@ -6,7 +6,7 @@
 //! - The last of a closed flash crowd does not finish before the bound of Kumar and Ross (HotWeb 2006).
 //! - Bytes sent are received, on their way, or lost with closed connections; engines count the same.
 //! - No link carries more than it can.
-//! - No policy answers what cannot be.
+//! - No policy answers what cannot be, and no plug-in panics.
 
 use bt_api::{BlockRef, Instant, PieceIndex, PieceSet};
 use bt_engine::Engine;
@@ -230,13 +230,9 @@ impl Checks {
         self.nodes[node as usize].thrown_away += self.length(piece);
     }
 
-    /// A plug-in that waits made a mistake.
+    /// A plug-in panicked, or never waits.
     pub(super) fn plugin(&mut self, message: String) {
         self.breach(|| message);
-    }
-
-    pub(super) fn failed(&mut self, node: u32, message: &str) {
-        self.breach(|| format!("peer {node} stopped by itself: {message}"));
     }
 
     /// Looks whether `engine` of `node`, which is done, counted what the network counted.

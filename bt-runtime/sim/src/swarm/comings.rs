@@ -1,5 +1,6 @@
 //! Arrivals and departures.
 
+use bt_api::contain::contain;
 use bt_api::rng::{self, Generator};
 use bt_api::{InfoHash, Instant, PeerId, PieceIndex, PieceSet};
 use bt_engine::event::Joined;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use super::agenda::{Agenda, Class};
 use super::node::Node;
+use super::plugins::broke;
 use super::{PORT, Swarm, address_of};
 use crate::chance;
 use crate::scenario::{Announces, Arrivals, Granularity, Group, Have, Leaves, Scenario, Wait};
@@ -236,6 +238,11 @@ impl Swarm<'_> {
         let announcing = self.announcing();
         let sources = announcing.map(|announcing| announcing.enter(number, &group.profile));
         let sources = sources.unwrap_or_default();
+        // They were built once when the scenario was loaded, but they are strangers.
+        let (choke, piece) = match contain(|| (group.profile.choke(), group.profile.piece())) {
+            Ok(policies) => policies,
+            Err(said) => return self.checks.plugin(broke(number, self.now, &said)),
+        };
         let mut engine = Engine::new(EngineSetup {
             settings,
             info_hash: INFO_HASH,
@@ -247,8 +254,8 @@ impl Swarm<'_> {
             partial: Vec::new(),
             trackers,
             sources,
-            choke: group.profile.choke(),
-            piece: group.profile.piece(),
+            choke,
+            piece,
             seed: self.seed,
             node: u64::from(number),
             log: true,

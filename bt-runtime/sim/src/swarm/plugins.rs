@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bt_api::{AnnounceReply, Block, Instant, PeerAddress, PeerKey, StorageError, TorrentStore, TrackerError};
-use bt_engine::event::Answered;
+use bt_api::{
+    AnnounceReply, Block, Instant, PeerAddress, PeerKey, StorageError, StorageErrorKind, TorrentStore,
+    TrackerError,
+};
 use bt_engine::{Event, Input, Output};
-use bt_runtime::store::Told;
+use bt_runtime::store::assembly::Done;
 
 use super::announcing::Announcing;
 use super::comings::INFO_HASH;
@@ -22,8 +24,10 @@ use crate::scenario::{Announces, Scenario};
 pub(super) enum News {
     /// A peer's store is open and holds what the peer comes with; or why not.
     Opened(Result<Arc<dyn TorrentStore>, StorageError>),
-    /// Work on it is done.
-    Told(Told),
+    /// The job of a piece is done.
+    Done(Box<Done>),
+    /// A plug-in of the peer panicked: its name, and what it said.
+    Broke(String),
     /// What was read to be sent, by the number of its reading.
     Read(PeerKey, u64, Result<Block, StorageError>),
     /// The store could not do this, and nobody waits for it.
@@ -34,8 +38,6 @@ pub(super) enum News {
     Announced(u64, Result<Box<AnnounceReply>, TrackerError>),
     /// The client of this name heard of peers unasked.
     Heard(String, Vec<PeerAddress>),
-    /// The client of this name hears no more, and why.
-    Deaf(String, String),
     /// The peer asks the tracker.
     Asked(Asked),
 }
@@ -104,10 +106,10 @@ impl Plugins {
         loop {
             self.executor.run(now)?;
             match self.news.take() {
-                Some((node, News::Told(Told::Piece(done)))) => {
+                Some((node, News::Done(done))) => {
                     _ = self.stores.as_mut().map(|stores| stores.done(node, now, *done));
                 }
-                Some((_, News::Told(Told::Panicked(_, message)))) => return Err(message),
+                Some((node, News::Broke(message))) => return Err(broke(node, now, &message)),
                 Some(_) => {}
                 None => match self.executor.next_at() {
                     Some(next) => now = next,
@@ -170,7 +172,7 @@ impl Swarm<'_> {
         let is_store = self.stores().is_some_and(|stores| stores.is_cause(node, message));
         match self.plugins.as_mut().filter(|_| is_store) {
             Some(plugins) => plugins.news.put(node, News::GaveUp),
-            None => self.checks.failed(node, message),
+            None => self.checks.plugin(broke(node, self.now, message)),
         }
     }
 
@@ -207,7 +209,7 @@ impl Swarm<'_> {
                 self.give_up(node);
                 self.stopped(node);
             }
-            News::Told(Told::Piece(done)) => {
+            News::Done(done) => {
                 let now = self.now;
                 let Some(stores) = self.stores() else { return };
                 if let Some((piece, result)) = stores.done(node, now, *done) {
@@ -219,10 +221,7 @@ impl Swarm<'_> {
                     stores.keep(node);
                 }
             }
-            News::Told(Told::Panicked(_, message)) => {
-                let name = self.stores().map_or_else(String::new, |stores| stores.name(node).to_owned());
-                self.checks.plugin(format!("the storage {name} of peer {node} panicked: {message}"));
-            }
+            News::Broke(message) => self.checks.plugin(broke(node, self.now, &message)),
             News::Read(peer, number, bytes) => {
                 if let Some(stores) = self.stores() {
                     stores.was_read(node, peer, number, bytes);
@@ -235,11 +234,6 @@ impl Swarm<'_> {
             News::GaveUp => self.give_up(node),
             News::Announced(tag, result) => self.feed(node, Input::Announced { tag, result }),
             News::Heard(source, peers) => self.feed(node, Input::Peers { source, peers }),
-            News::Deaf(target, message) => {
-                let answered =
-                    Answered { target, peers: 0, interval: None, error: Some(message), warning: None };
-                self.observe(node, &Event::AnnounceReply(Box::new(answered)));
-            }
             News::Asked(asked) => self.answer(node, asked),
         }
     }
@@ -291,10 +285,27 @@ impl Swarm<'_> {
         }
     }
 
+    /// Tells whose stores hang: that is why nobody waits for them.
+    pub(super) fn tell_silent_stores(&mut self) -> Vec<String> {
+        let now = self.now;
+        let silent = self.stores().map(|stores| stores.silent(now)).unwrap_or_default();
+        let tell = |(node, silence): (u32, String)| {
+            let (kind, message) = (StorageErrorKind::Other.to_string(), silence);
+            self.observe(node, &Event::StorageError { piece: None, kind, message: message.clone() });
+            format!("peer {node}: {message}")
+        };
+        silent.into_iter().map(tell).collect()
+    }
+
     /// Drops all clients and closes all stores.
     pub(super) fn end_plugins(&mut self) {
         if let Some(Err(message)) = self.plugins.as_mut().map(|plugins| plugins.end()) {
             self.checks.plugin(message);
         }
     }
+}
+
+/// A plug-in of `node` cannot go on, at `now`.
+pub(super) fn broke(node: u32, now: Instant, message: &str) -> String {
+    format!("peer {node} at {} s: {message}", now.as_secs_f64())
 }

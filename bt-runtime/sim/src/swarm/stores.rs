@@ -2,21 +2,23 @@
 //! drives it in a real client ([`bt_runtime::store`]).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bt_api::contain::contain;
 use bt_api::{
     Block, BlockRef, BoxFuture, Host, InfoHash, Instant, PeerKey, PieceHash, PieceIndex, PieceSet,
     StorageBackend, StorageError, StorageErrorKind, Torrent, TorrentLayout, TorrentStore,
 };
 use bt_engine::Verdict;
 use bt_engine::wire::Message;
+use bt_runtime::Profile;
 use bt_runtime::store::assembly::{Assembly, Done};
+use bt_runtime::store::guard::Guard;
 use bt_runtime::store::pool::BufferPool;
 use bt_runtime::store::uploads::{CacheBudget, Slot, Uploads};
-use bt_runtime::store::{CACHE_DIVISOR, Desk, Tasks, Told, reading};
-use bt_runtime::{Profile, panics};
+use bt_runtime::store::{CACHE_DIVISOR, Desk, Tasks, reading};
 use futures::FutureExt;
 use tempfile::TempDir;
 
@@ -45,11 +47,11 @@ struct Workers {
 }
 
 impl Tasks for Workers {
-    fn start(&self, work: BoxFuture<'static, Option<Told>>) {
+    fn start(&self, work: BoxFuture<'static, Option<Box<Done>>>) {
         let (node, news) = (self.node, self.news.clone());
         let telling = async move {
-            if let Some(told) = work.await {
-                news.put(node, News::Told(told));
+            if let Some(done) = work.await {
+                news.put(node, News::Done(done));
             }
         };
         self.clock.start(telling.boxed());
@@ -74,7 +76,9 @@ pub(super) struct Stores {
 
 /// The store of one peer.
 struct Peer {
-    name: String,
+    guard: Arc<Guard>,
+    /// After how long without an answer it is said to hang.
+    patience: Duration,
     folder: PathBuf,
     host: Arc<dyn Host>,
     tasks: Arc<dyn Tasks>,
@@ -155,24 +159,30 @@ impl Stores {
             folder: folder.clone(),
             saved: None,
         });
-        let (name, backend) = (profile.storage_name(), profile.new_storage());
+        let backend = match contain(|| profile.new_storage()) {
+            Ok(backend) => backend,
+            Err(said) => return self.news.put(node, News::Broke(said)),
+        };
+        let guard = {
+            let news = self.news.clone();
+            let tell = move |broke| news.put(node, News::Broke(broke));
+            Guard::new(profile.storage_name(), host.clone(), None, tell)
+        };
         let (seed, news) = (self.seed, self.news.clone());
         let opening = {
-            let (name, torrent, host) = (name.clone(), torrent.clone(), host.clone());
+            let (guard, torrent, host) = (guard.clone(), torrent.clone(), host.clone());
             async move {
                 let error = |message: String| StorageError::new(StorageErrorKind::Other, message);
-                let opening = AssertUnwindSafe(begin(&*backend, torrent, host, have, seed)).catch_unwind();
                 let opened = match problem {
                     Some(problem) => Err(error(format!("no temporary folder: {problem}"))),
-                    None => opening.await.unwrap_or_else(|panic| {
-                        Err(error(format!("the storage {name} panicked: {}", panics::message(&*panic))))
-                    }),
+                    None => begin(&guard, backend, torrent, host, have, seed).await,
                 };
                 news.put(node, News::Opened(opened));
             }
         };
         self.clock.start(opening.boxed());
-        let peer = Peer { name, folder, host, tasks, torrent, open: None, leaving: false };
+        let patience = profile.settings.net.store_patience.get();
+        let peer = Peer { guard, patience, folder, host, tasks, torrent, open: None, leaving: false };
         self.peers.insert(node, peer);
     }
 
@@ -194,9 +204,10 @@ impl Stores {
         });
     }
 
-    /// What the storage of `node` is called.
-    pub(super) fn name(&self, node: u32) -> &str {
-        self.peers.get(&node).map_or("", |peer| &peer.name)
+    /// Of whom the store hangs at `now`, and in which words.
+    pub(super) fn silent(&self, now: Instant) -> Vec<(u32, String)> {
+        let silence = |(node, peer): (&u32, &Peer)| Some((*node, peer.guard.silence_at(now, peer.patience)?));
+        self.peers.iter().filter_map(silence).collect()
     }
 
     fn at(&mut self, node: u32) -> Option<&mut Open> {
@@ -323,8 +334,8 @@ impl Stores {
         let Some(open) = self.at(node).filter(|open| !open.kept) else { return };
         open.kept = true;
         let store = open.desk.store.clone();
-        let keeping = guarded(async move { store.checkpoint().await.map(drop) }, "a checkpoint");
-        self.clock.start(keeping.map(move |kept| tell_trouble(&news, node, kept)).boxed());
+        let keeping = async move { tell_trouble(&news, node, store.checkpoint().await.map(drop)) };
+        self.clock.start(keeping.boxed());
     }
 
     /// `node` is gone: its store is closed once nothing is done with it any more.
@@ -340,7 +351,6 @@ impl Stores {
             store.checkpoint().await?;
             store.close().await
         };
-        let closing = guarded(closing, "closing");
         self.clock.start(closing.map(move |closed| tell_trouble(&news, node, closed)).boxed());
     }
 
@@ -367,26 +377,16 @@ fn tell_trouble(news: &NewsDesk, node: u32, result: Result<(), StorageError>) {
     }
 }
 
-/// A panic becomes an error that says `what` was done.
-async fn guarded(
-    work: impl Future<Output = Result<(), StorageError>> + Send,
-    what: &str,
-) -> Result<(), StorageError> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
-        let message = format!("{what}: the storage panicked: {}", panics::message(&*panic));
-        Err(StorageError::new(StorageErrorKind::Other, message))
-    })
-}
-
-/// Opens a store and has it hold `have`, whose bytes are those of `seed`.
+/// Opens a store behind its `guard` and has it hold `have`, whose bytes are those of `seed`.
 async fn begin(
-    backend: &dyn StorageBackend,
+    guard: &Arc<Guard>,
+    backend: Arc<dyn StorageBackend>,
     torrent: Arc<Torrent>,
     host: Arc<dyn Host>,
     have: PieceSet,
     seed: u64,
 ) -> Result<Arc<dyn TorrentStore>, StorageError> {
-    let store: Arc<dyn TorrentStore> = backend.open(torrent.clone(), host.clone()).await?.into();
+    let store = guard.open(backend, torrent.clone(), host.clone()).await?;
     let there = store.held().await?;
     for piece in have.iter().filter(|piece| !there.contains(*piece)) {
         let mut bytes = vec![0; torrent.layout.piece_length(piece) as usize];

@@ -390,7 +390,9 @@ impl Job {
             completed_s: self.completed.filter(|_| status.downloaded > 0).map(seconds),
             error: match (&self.progress.phase, &status.stall) {
                 (Phase::Failed(why), _) => Some(why.clone()),
-                (_, Some(stall @ Stall::Store { .. })) if !status.complete => Some(stall.to_string()),
+                (_, Some(stall @ (Stall::Store { .. } | Stall::StoreSilent(_)))) if !status.complete => {
+                    Some(stall.to_string())
+                }
                 _ => None,
             },
         }

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_std::task;
+use bt_api::contain;
 use bt_engine::metainfo::{MAX_FILE_BYTES, Metainfo};
 use clap::Parser;
 use etcetera::BaseStrategy;
@@ -29,6 +30,7 @@ use options::Options;
 
 /// Runs `bt-run` with the arguments of this process: the whole of a binary, once it has linked its plug-ins.
 pub fn main() -> ExitCode {
+    contain::note_places();
     let code = match Options::try_parse() {
         Ok(options) => run(&options, &mut io::stdout().lock()),
         Err(error) if !error.use_stderr() => {

@@ -121,7 +121,13 @@ fn amount(progress: &Progress) -> (u64, u64) {
 /// How a torrent stands, in one line.
 pub(super) fn describe(progress: &Progress) -> String {
     match &progress.phase {
-        Phase::Checking { done, total } => format!("checking what is there, {done} of {total} pieces"),
+        Phase::Checking { done, total } => {
+            let text = format!("checking what is there, {done} of {total} pieces");
+            match &progress.status.stall {
+                Some(stall) => format!("stalled: {}; {text}", escape(&stall.to_string())),
+                None => text,
+            }
+        }
         Phase::Running => describe_running(&progress.status),
         Phase::Stopped => "stopped".to_owned(),
         Phase::Failed(message) => format!("failed: {}", escape(message)),

@@ -72,10 +72,10 @@ impl TorrentStore for Scripted {
 
 /// Work that was begun, in order.
 #[derive(Default)]
-struct Begun(Mutex<Vec<BoxFuture<'static, Option<Told>>>>);
+struct Begun(Mutex<Vec<BoxFuture<'static, Option<Box<Done>>>>>);
 
 impl Tasks for Begun {
-    fn start(&self, work: BoxFuture<'static, Option<Told>>) {
+    fn start(&self, work: BoxFuture<'static, Option<Box<Done>>>) {
         self.0.lock().unwrap().push(work);
     }
 }
@@ -132,13 +132,9 @@ impl Trial {
         let mut answer = None;
         while self.assembly.is_busy() {
             let work = self.begun.0.lock().unwrap().remove(0);
-            match block_on(work).expect("jobs say what they did") {
-                Told::Piece(done) => {
-                    self.warnings.extend(self.assembly.take_warning(&done));
-                    answer = self.assembly.done(self.now, *done).map(|(_, result)| result).or(answer)
-                }
-                Told::Panicked(_, message) => panic!("{message}"),
-            }
+            let done = block_on(work).expect("jobs say what they did");
+            self.warnings.extend(self.assembly.take_warning(&done));
+            answer = self.assembly.done(self.now, *done).map(|(_, result)| result).or(answer);
         }
         answer
     }
