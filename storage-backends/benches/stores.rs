@@ -114,24 +114,23 @@ fn stores(criterion: &mut Criterion) {
     let piece_files = piece_files::Config { sync: SyncWhen::Never, ..Default::default() };
     let piece_files = PieceFiles::build(piece_files).unwrap();
     let null = Null::build(Default::default()).unwrap();
-    #[cfg(feature = "object-store")]
-    let (objects, server) = (objects_in_memory(), s3::S3::start());
-    #[cfg(feature = "object-store")]
-    let remote = server.as_ref().map(objects_at);
     #[cfg_attr(not(feature = "object-store"), allow(unused_mut, reason = "more come with the feature"))]
-    let mut backends: Vec<(&str, &dyn StorageBackend, Hashes)> = vec![
-        ("files", &*files(), Hashes::True),
-        ("files + cache", &CachedFiles(files()), Hashes::True),
-        ("compact", &*compact, Hashes::True),
-        ("memory", &*memory, Hashes::True),
-        ("piece-files", &*piece_files, Hashes::Apart),
-        ("database", &*database, Hashes::True),
-        ("null", &*null, Hashes::True),
+    let mut backends: Vec<(&str, Box<dyn StorageBackend>, Hashes)> = vec![
+        ("files", files(), Hashes::True),
+        ("files + cache", Box::new(CachedFiles(files())), Hashes::True),
+        ("compact", compact, Hashes::True),
+        ("memory", memory, Hashes::True),
+        ("piece-files", piece_files, Hashes::Apart),
+        ("database", database, Hashes::True),
+        ("null", null, Hashes::True),
     ];
     #[cfg(feature = "object-store")]
+    let server = s3::S3::start();
+    #[cfg(feature = "object-store")]
     {
-        backends.push(("object-store in memory", &*objects, Hashes::True));
-        backends.extend(remote.as_deref().map(|remote| ("object-store at moto", remote, Hashes::True)));
+        backends.push(("object-store in memory", objects_in_memory(), Hashes::True));
+        backends
+            .extend(server.as_ref().map(|server| ("object-store at moto", objects_at(server), Hashes::True)));
     }
     let data = data();
     let mut group = criterion.benchmark_group("store");
@@ -139,7 +138,7 @@ fn stores(criterion: &mut Criterion) {
     for (name, backend, hashes) in backends {
         for size in [256 << 10, 1 << 20] {
             group.bench_function(format!("{name}/write {} KiB", size >> 10), |bencher| {
-                let fresh = || open(backend, hashes);
+                let fresh = || open(&*backend, hashes);
                 bencher.iter_batched(
                     fresh,
                     |(folder, store)| {
@@ -154,7 +153,7 @@ fn stores(criterion: &mut Criterion) {
             // It has nothing to read.
             continue;
         }
-        let (_folder, store) = open(backend, hashes);
+        let (_folder, store) = open(&*backend, hashes);
         fill(&*store, &data, PIECE);
         for size in [16 << 10, 256 << 10, 1 << 20] {
             group.bench_function(format!("{name}/read {} KiB", size >> 10), |bencher| {

@@ -26,8 +26,10 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use s3::S3;
 use tiny_s3::{Mood, TinyS3};
 
+type Make = dyn Fn(&Torrent) -> Box<dyn StorageBackend> + Send + Sync;
+
 /// One store for all folders, as one bucket is; each folder has a prefix of its own in it.
-struct PerFolder(Box<dyn Fn(&Torrent) -> Box<dyn StorageBackend> + Send + Sync>);
+struct PerFolder(Box<Make>);
 
 impl StorageBackend for PerFolder {
     fn open(
