@@ -58,7 +58,12 @@ fn a_run_is_the_same_twice_and_another_with_another_seed() {
 fn every_shipped_profile_runs_in_a_swarm() {
     for profile in shipped("profile").iter().map(|one| one.name) {
         let payload = profile != "null";
-        let sets = [format!("peers.leecher.profile={profile}"), format!("content.payload={payload}")];
+        let runs = match profile {
+            // As it is, it asks where.
+            "object-store" => "storage={ use = 'object-store', url = 'memory:///' }".to_owned(),
+            profile => format!("profile={profile}"),
+        };
+        let sets = [format!("peers.leecher.{runs}"), format!("content.payload={payload}")];
         let done = run(CROWD, &sets, 1);
         assert_eq!(done.measured.summary.finished, 10, "{profile}");
     }

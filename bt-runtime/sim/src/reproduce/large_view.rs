@@ -180,8 +180,8 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
 /// What was seen in runs of the first seed of the quick form.
 const EXPLANATION: [&str; 3] = [
     "A free rider has one optimistic unchoke in five of each peer that it is connected to; who connects to the whole swarm \
-     has many of them, and the seed serves in turn, whoever asks. That they are first while they are few, and that all are \
-     worse off the more they are, comes out.",
+     has many of them, and the seed serves in turn, whoever asks. That they are first while a tenth of all are, and that all \
+     are worse off the more they are, comes out.",
     "In the quick form they are first still where they are many. There the begin is most of a download: with 70 % of them a \
      compliant peer's first piece is whole after 585 s on average and a free rider's after 249 s, since two thirds of what the \
      seed gives goes to free riders, and since a compliant peer's 27 places fill with neighbours that give nothing. With 200 \
