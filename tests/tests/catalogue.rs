@@ -1,13 +1,15 @@
 //! The page `bt-runtime/docs/catalogue.md`: every plug-in of the shipped binaries with its keys, as the registry has them,
 //! and with its source, as the file says that holds it. `BT_WRITE_PAGE=1 cargo test -p bt-tests --test catalogue` writes it
-//! anew.
+//! anew. The page of comparisons beside it has every choker.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bt_api::plugin::{Choke, Kind, Layer, Piece, Registry, Storage, Tracker};
 use bt_bins as _;
+use bt_runtime::Profile;
 use bt_tests::page::framework;
 
 const PAGE: &str = "bt-runtime/docs/catalogue.md";
@@ -87,4 +89,21 @@ fn the_page_is_what_the_registry_has() {
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
     assert!(written == page, "{PAGE} is not what the registry has: BT_WRITE_PAGE=1 writes it anew");
+}
+
+/// The table of comparisons is made by hours of `bt-lab compare`, so not here; but no choker may be missing.
+#[test]
+fn every_choker_is_in_the_comparison() {
+    let page = fs::read_to_string(framework().join("bt-runtime/docs/comparison.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let used = rows.map(|profile| {
+        let profile = Profile::load(profile, &[]).unwrap().to_toml();
+        let profile: toml::Table = profile.parse().unwrap();
+        profile["choke"]["use"].as_str().unwrap().to_owned()
+    });
+    let used: BTreeSet<String> = used.collect();
+    let registry = Registry::of::<Choke>().unwrap();
+    let missing: Vec<&str> =
+        registry.iter().map(|plugin| plugin.name).filter(|&name| !used.contains(name)).collect();
+    assert!(missing.is_empty(), "add their profiles to the command in the page, and run it: {missing:?}");
 }
