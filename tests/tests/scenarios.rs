@@ -153,7 +153,7 @@ fn tables_and_keys() {
     );
     refused_with(
         "leave = 'never'",
-        "s.toml:18:1: unknown key `leave` in [[peers]], expected one of `name`, `count`, `complete`, `have`, `up`, `down`, `arrives`, `leaves`, `abandons`, `profile`, `choke`, `piece`, `storage`, `tracker`, `announce`, `rate`, `requests`, `upload`, `peers`, `net`, `metainfo`, `display`; did you mean `leaves`?",
+        "s.toml:18:1: unknown key `leave` in [[peers]], expected one of `name`, `count`, `complete`, `have`, `up`, `down`, `arrives`, `leaves`, `abandons`, `compared`, `profile`, `choke`, `piece`, `storage`, `tracker`, `announce`, `rate`, `requests`, `upload`, `peers`, `net`, `metainfo`, `display`; did you mean `leaves`?",
     );
     refused_with(
         "[run]\nuntil = 'all'",
