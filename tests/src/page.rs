@@ -71,7 +71,10 @@ pub fn follow(page: &str, start: &Path) -> (usize, PathBuf) {
                 }
                 commands += 1;
                 let mut command = Command::new("sh");
-                command.args(["-c", &format!("exec {line}")]).current_dir(&place).env("CARGO_TARGET_DIR", target);
+                command
+                    .args(["-c", &format!("exec {line}")])
+                    .current_dir(&place)
+                    .env("CARGO_TARGET_DIR", target);
                 let mut process = Process::start("step", logs.path(), &mut command);
                 assert_eq!(process.exit_code(LIMIT), 0, "{line}: {}", process.story());
             }
