@@ -13,7 +13,7 @@ pub(super) const REPRODUCTION: Reproduction = Reproduction {
 /// Everyone but the seed lacks piece 17. As in the model: a peer leaves at once when it has everything, downloads have no
 /// limit, and the seed gives its whole uplink to one peer at a time, drawn at random from all, until that one leaves.
 /// To know all it asks the tracker every 10 s.
-const SCENARIO: &str = r#"
+pub(super) const SCENARIO: &str = r#"
 [content]
 size = "5120 kB"
 piece = "256 kB"
@@ -55,9 +55,9 @@ peers = { max-connections = 200 }
 "#;
 
 /// What the seed's uplink carries: pieces per second. 400 kbit/s in pieces of 256 kB.
-const SEED: f64 = 50_000.0 / 256_000.0;
+pub(super) const SEED: f64 = 50_000.0 / 256_000.0;
 /// When counting begins, in seconds: by then those who come and those who know everything but piece 17 are in balance.
-const FROM: f64 = 200.0;
+pub(super) const FROM: f64 = 200.0;
 /// How far from the theory the slope may be.
 const TOLERANCE: f64 = 0.2;
 

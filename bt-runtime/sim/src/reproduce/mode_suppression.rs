@@ -1,5 +1,6 @@
 //! Where rarest first grows without end, mode suppression stays bounded (Reddyvari et al.).
 
+use super::missing_piece::{FROM, SCENARIO, SEED};
 use super::{Cell, Check, Figures, Findings, Lab, LabError, Reproduction, Row, Sample, Standing, judge};
 use crate::measure::Measured;
 
@@ -14,51 +15,7 @@ pub(super) const REPRODUCTION: Reproduction = Reproduction {
 /// As for the missing piece, with more arrivals than the seed carries: everyone but the seed lacks piece 17, and a peer
 /// leaves with its last piece. The seed of the model meets a peer at random whenever it has sent a piece, which here
 /// takes 5.12 s: it draws whom it serves every 5 s, and a piece that it has begun is finished before that counts.
-const SCENARIO: &str = r#"
-[content]
-size = "5120 kB"
-piece = "256 kB"
-[network]
-delay = 0
-granularity = "piece"
-[tracker]
-reply = 100
-[run]
-until = "1500 s"
-limit = "10 d"
-[[peers]]
-name = "seed"
-count = 1
-complete = true
-up = "400 kbit/s"
-down = "unlimited"
-profile = "mainline"
-choke = { use = "random", slots = 1, round = "5 s" }
-announce = { check-interval = "10 s", min-peers = 100000, max-peers = 100000 }
-peers = { max-connections = 100000, max-initiate = 100000, max-spares = 100000 }
-[[peers]]
-name = "club"
-count = 200
-up = "400 kbit/s"
-down = "unlimited"
-have = { missing = [17] }
-profile = "mainline"
-leaves = "on-complete"
-peers = { max-connections = 200 }
-[[peers]]
-name = "newcomer"
-up = "400 kbit/s"
-down = "unlimited"
-arrives = { poisson = "0.4/s" }
-profile = "mainline"
-leaves = "on-complete"
-peers = { max-connections = 200 }
-"#;
-
-/// What the seed's uplink carries: pieces per second. 400 kbit/s in pieces of 256 kB.
-const SEED: f64 = 50_000.0 / 256_000.0;
-/// When counting begins, in seconds, as for the missing piece.
-const FROM: f64 = 200.0;
+const SEED_CHOKE: &str = "peers.seed.choke.round=5 s";
 /// Bounded: it grows by less than this part of what rarest first must grow by; a shorter run cannot tell less.
 const BOUNDED: (f64, f64) = (0.5, 0.2);
 /// The same time in the swarm: at most so many times that with half of the arrivals.
@@ -128,6 +85,7 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
         let Setup { name, piece, .. } = setup;
         for part in arrivals_of(setup) {
             let mut sets = vec![
+                SEED_CHOKE.to_owned(),
                 format!("peers.club.count={club}"),
                 format!("run.until={until} s"),
                 format!("peers.newcomer.arrives={{ poisson = \"{}/s\" }}", part * SEED),
