@@ -21,6 +21,7 @@ pub struct BtRun {
     name: String,
     folder: PathBuf,
     addr: SocketAddr,
+    profile: String,
     quiet: bool,
 }
 
@@ -30,16 +31,28 @@ impl BtRun {
     pub fn new(name: &str, torrent: &Path, output: &Path, folder: &Path) -> Self {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = binaries::bt_run();
-        command.args(["--profile", "mainline.toml", "--json", "--listen", &addr.to_string()]);
+        command.args(["--json", "--listen", &addr.to_string()]);
         command.arg("--output").arg(output).arg("--state").arg(folder.join(format!("{name}.state")));
         command.arg("--events").arg(folder.join(format!("{name}.events"))).arg(torrent);
-        Self { command, name: name.to_owned(), folder: folder.to_owned(), addr, quiet: true }
+        Self {
+            command,
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            addr,
+            profile: "mainline.toml".to_owned(),
+            quiet: true,
+        }
     }
 
     /// With further arguments.
     pub fn with<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         self.command.args(arguments);
         self
+    }
+
+    /// With another profile.
+    pub fn profile(self, name: &str) -> Self {
+        Self { profile: name.to_owned(), ..self }
     }
 
     /// With a variable in its environment.
@@ -79,6 +92,7 @@ impl BtRun {
 
     /// Starts it.
     pub fn start(mut self) -> Process {
+        self.command.args(["--profile", &self.profile]);
         if self.quiet {
             self.command.arg("--quiet");
         }

@@ -18,6 +18,27 @@ const LEECHERS: u64 = 8;
 /// The profile's `random-first-pieces`, which are not the rarest.
 const RANDOM_FIRST: usize = 4;
 
+/// Profiles that serve nobody, or only a crowd: the demo, whose seeder has the profile too, does not show that they download.
+#[test]
+fn whoever_serves_nobody_downloads_all_the_same() {
+    let dir = TempDir::new().unwrap();
+    let content = Content::file("file.bin", 4 << 20, 4);
+    let torrent = content.torrent("http://127.0.0.1:9/announce", "64 KiB", dir.path().join("x.torrent"));
+    let (_seeder, addr) =
+        BtRun::new("seeder", &torrent.file, content.folder(), dir.path()).start_and_wait(&torrent);
+    for profile in ["free-rider", "large-view", "super-seed", "null"] {
+        let output = dir.path().join(profile);
+        fs::create_dir(&output).unwrap();
+        let run = BtRun::new(profile, &torrent.file, &output, dir.path());
+        let mut run = run.profile(profile).until_complete().peers([addr]).start();
+        assert_eq!(run.exit_code(LIMIT), 0, "{}", run.story());
+        assert_eq!(summary(&run)["bytes_have"], 4 << 20, "{profile}");
+        if profile != "null" {
+            content.assert_same(&output);
+        }
+    }
+}
+
 fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["ev"] == name).collect()
 }
