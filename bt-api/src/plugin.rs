@@ -403,20 +403,39 @@ pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option
     (edits <= wanted.chars().count().max(name.chars().count()) / 3).then_some(name)
 }
 
-/// How many letters must be put in, taken out or changed to make `b` of `a` (Levenshtein).
+/// How many letters must be put in, taken out, changed, or exchanged with the next one to make `b` of `a` (optimal string
+/// alignment).
 fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+    let [a, b] = [a, b].map(|text| text.chars().collect::<Vec<char>>());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let changed = last[j] + usize::from(a[i] != b[j]);
+            let exchanged = i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j];
+            let exchanged = if exchanged { before[j - 1] + 1 } else { changed };
+            row.push(changed.min(exchanged).min(last[j + 1] + 1).min(row[j] + 1));
         }
+        (before, last) = (last, row);
     }
-    row[b.len()]
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_slip_of_the_hand_is_near_and_another_word_is_not() {
+        let names = ["cache", "faulty", "slow", "read-only"];
+        let near = |wanted| nearest(wanted, names.into_iter());
+        for slip in ["cahce", "cach", "cachee", "cacke"] {
+            assert_eq!(near(slip), Some("cache"), "{slip}");
+        }
+        assert_eq!((near("slwo"), near("read_only")), (Some("slow"), Some("read-only")));
+        assert_eq!((near("disk"), near("")), (None, None));
+    }
 }
 
 /// A text that a crate ships for every binary that links it: a profile or a scenario.

@@ -319,7 +319,14 @@ fn in_plain_words(message: &str) -> String {
             return format!("{found}{words}");
         }
     }
-    message.to_owned()
+    match message {
+        // What serde and the standard library say of an enumeration and of an address.
+        "wanted string or table" => "expected one of its words, in double quotes".to_owned(),
+        "invalid socket address syntax" => {
+            "expected an IP address and a port, such as \"192.0.2.1:6881\"".to_owned()
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// The message, with the name that was probably meant, if it says which are allowed as serde does:

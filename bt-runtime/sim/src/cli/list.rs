@@ -1,6 +1,6 @@
 //! `bt-lab list`: what this binary has.
 
-use bt_api::plugin::{self, Choke, Kind, Piece, Registry, RegistryError, Storage, Tracker};
+use bt_api::plugin::{self, Choke, Kind, Layer, Piece, Registry, RegistryError, Storage, Tracker};
 use serde_json::json;
 
 use super::Failure;
@@ -23,6 +23,7 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     parts.push(("choke policies", of::<Choke>()?));
     parts.push(("piece policies", of::<Piece>()?));
     parts.push(("storage backends", of::<Storage>()?));
+    parts.push(("storage layers", of::<Layer>()?));
     parts.push(("tracker clients", of::<Tracker>()?));
     if options.json {
         let object = parts.into_iter().map(|(what, names)| {

@@ -90,5 +90,7 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
 
 fn unknown(name: &str) -> Failure {
     let names: Vec<&str> = REPRODUCTIONS.iter().map(|one| one.name).collect();
-    Failure::usage(format!("no reproduction is named `{name}`; there are {}", names.join(", ")))
+    let meant = bt_api::plugin::nearest(name, names.iter().copied());
+    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+    Failure::usage(format!("no reproduction is named `{name}`{meant} (there are: {})", names.join(", ")))
 }

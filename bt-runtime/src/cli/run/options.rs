@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::cli::tracker_url;
+
 /// Download and seed torrents, with every part chosen by a profile
 #[derive(Parser)]
 #[command(
@@ -33,10 +35,10 @@ pub(super) struct Options {
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(super) output: PathBuf,
     /// Also use this peer; may be given again
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = peer)]
     pub(super) peer: Vec<SocketAddr>,
     /// Use this tracker instead of the torrent's; given again, more of them, tried in this order
-    #[arg(long, value_name = "URL", value_parser = tracker)]
+    #[arg(long, value_name = "URL", value_parser = tracker_url)]
     pub(super) tracker: Vec<String>,
     /// Listen at this address and the first free port of these (0: any), instead of as the profile says
     #[arg(long, value_name = "ADDR:PORT[-PORT]", value_parser = listen)]
@@ -99,7 +101,9 @@ fn stop_when(text: &str) -> Result<StopWhen, String> {
         None if text == "never" => Ok(StopWhen::Never),
         Some(("ratio", ratio)) => {
             let ratio = ratio.trim().parse().ok().filter(|ratio: &f64| ratio.is_finite() && *ratio >= 0.0);
-            ratio.map(StopWhen::Ratio).ok_or_else(|| "a ratio is a number such as 1.5".to_owned())
+            ratio
+                .map(StopWhen::Ratio)
+                .ok_or_else(|| "expected a number of at least 0, such as ratio=1.5".to_owned())
         }
         Some(("time", time)) => match time.parse::<bt_api::config::Duration>() {
             Ok(time) => Ok(StopWhen::Time(time.get())),
@@ -125,11 +129,9 @@ fn listen(text: &str) -> Result<(IpAddr, u16, u16), String> {
     Ok((address, first, last))
 }
 
-fn tracker(text: &str) -> Result<String, String> {
-    match text.split_once("://") {
-        Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(text.to_owned()),
-        _ => Err("expected a URL such as http://tracker.example/announce".to_owned()),
-    }
+fn peer(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an IP address and a port, such as 192.0.2.1:6881 or [::1]:6881".to_owned())
 }
 
 #[cfg(test)]

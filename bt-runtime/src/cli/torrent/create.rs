@@ -11,6 +11,7 @@ use bt_engine::metainfo::{Extras, Metainfo, Rules, clean_name, create, default_p
 
 use super::hash::hash_pieces;
 use super::{Failure, note, progress_bar};
+use crate::cli::tracker_url;
 use crate::escape::escape;
 
 /// Make a torrent file from a file or a folder
@@ -25,7 +26,7 @@ pub(super) struct Options {
     /// The file or folder that is to be shared
     path: PathBuf,
     /// A tracker; given again, more of them, tried in this order
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = tracker_url)]
     tracker: Vec<String>,
     /// The length of a piece, a power of two of at least 1 KiB, such as '256 KiB' [default: by size]
     #[arg(long, value_name = "SIZE", value_parser = piece_length)]
