@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bt_api::testkit::TestHost;
 use bt_api::{Host, PieceIndex, StorageError, StorageErrorKind, Torrent};
-use bt_storage::compact::{Compact, CompactStore, Config, LongerFile, SyncWhen};
+use bt_storage::compact::{Compact, Config, LongerFile, Places, SyncWhen};
 use common::{Waiting, hash_pieces, pattern, torrent};
 use futures::FutureExt;
 use futures::executor::block_on;
@@ -42,8 +42,8 @@ impl Place {
 
     fn try_open(&self, config: Config, host: Arc<dyn Host>) -> Result<Open, StorageError> {
         let backend = Compact::new(config).unwrap();
-        let store = block_on(backend.open_store(Arc::new(self.torrent.clone()), host))?;
-        Ok(Open(store))
+        let (store, places) = block_on(backend.open_store(Arc::new(self.torrent.clone()), host))?;
+        Ok(Open(Waiting(store), places))
     }
 
     fn open(&self) -> Open {
@@ -72,38 +72,33 @@ impl Place {
 }
 
 /// An open store, whose calls wait for their answer.
-struct Open(CompactStore);
+struct Open(Waiting, Places);
 
 impl Open {
     fn slots(&self) -> Vec<Option<u32>> {
-        self.0.placement().slots().map(|piece| piece.map(|piece| piece.0)).collect()
+        self.1.now().slots().map(|piece| piece.map(|piece| piece.0)).collect()
     }
 
     fn held(&self) -> Vec<u32> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.held()).unwrap().iter().map(|piece| piece.0).collect()
+        self.0.pieces_held()
     }
 
     fn read(&self, piece: u32, offset: u32, length: u32) -> Result<Vec<u8>, StorageError> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.read(PieceIndex(piece), offset, length)).map(|block| block.to_vec())
+        self.0.read(piece, offset, length)
     }
 
     fn write(&self, piece: u32, offset: u32, bytes: &[u8]) -> Result<(), StorageError> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.write(PieceIndex(piece), offset, vec![bytes.to_vec().into()]))
+        self.0.write(piece, offset, bytes)
     }
 
     fn seal(&self, piece: u32) -> Result<(), StorageError> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.seal(PieceIndex(piece)))
+        block_on(self.0.0.seal(PieceIndex(piece)))
     }
 
     /// What it saves at its end.
     fn ends(self) -> Option<bt_api::Bytes> {
-        let store = Waiting(Box::new(self.0));
-        let saved = store.checkpoint().unwrap();
-        store.close().unwrap();
+        let saved = self.0.checkpoint().unwrap();
+        self.0.close().unwrap();
         saved
     }
 }

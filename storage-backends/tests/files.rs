@@ -155,7 +155,7 @@ fn case_23_the_first_write_reopens_a_file_and_later_ones_do_not() {
     store.close().unwrap();
     assert_eq!(handles(folder.path()), []);
     let error = store.read(0, 0, 4).unwrap_err();
-    assert_eq!(error.to_string(), "opening \"t/a\": the store is closed");
+    assert_eq!(error.to_string(), "the store is closed");
 }
 
 /// Case 24 of the original's tests (ST-7): what is complete is only read.

@@ -462,7 +462,7 @@ fn a_torrent_runs_once() {
     let (kind, _) = failure(open(&*backend, torrent.clone(), TestHost::new()).map(drop));
     assert_eq!(kind, StorageErrorKind::Denied);
     first.close().unwrap();
-    assert_eq!(failure(first.write(0, 0, b"aaaa")).0, StorageErrorKind::Other);
+    assert_eq!(first.write(0, 0, b"aaaa").unwrap_err().kind(), StorageErrorKind::Other);
     start(&*backend, &torrent);
 }
 

@@ -1,0 +1,92 @@
+//! Where a piece is written until it is sealed: a file of its own, begun once.
+
+use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
+
+use bt_api::{PieceIndex, StorageError, StorageErrorKind};
+
+use super::Pieces;
+use super::super::pool::name_of;
+use crate::disk::{Access, Facts, attempt, io_at};
+
+/// How much is copied at a time.
+const RUN: usize = 256 << 10;
+
+impl Pieces {
+    /// The file to write `piece` to.
+    pub(super) fn begin(&self, piece: PieceIndex) -> Result<(Vec<String>, OwnedFd), StorageError> {
+        if let Some(begun) = self.begun(piece) {
+            return self.go_on(piece, begun);
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have begun it meanwhile.
+        match self.begun(piece) {
+            Some(begun) => self.go_on(piece, begun),
+            None => self.begin_anew(piece),
+        }
+    }
+
+    /// The file of a piece that is begun.
+    pub(super) fn begun(&self, piece: PieceIndex) -> Option<Facts> {
+        self.state().begun.get(&piece).copied()
+    }
+
+    fn go_on(&self, piece: PieceIndex, begun: Facts) -> Result<(Vec<String>, OwnedFd), StorageError> {
+        let path = self.partial(piece);
+        let opened = self.pool.folder.file(&path, Access::Write).and_then(|(file, facts)| {
+            self.vet_begun(&path, begun, facts)?;
+            Ok(file)
+        });
+        if opened.as_ref().is_err_and(|error| error.kind() == StorageErrorKind::Missing) {
+            // What it held is lost; the next write begins it anew.
+            self.state().begun.remove(&piece);
+        }
+        Ok((path, opened?))
+    }
+
+    fn begin_anew(&self, piece: PieceIndex) -> Result<(Vec<String>, OwnedFd), StorageError> {
+        let (path, folder) = (self.partial(piece), &self.pool.folder);
+        self.state().sealed.remove(piece);
+        let named = name_of(self.hash(piece));
+        let found = match folder.file(&named, Access::Read) {
+            Ok((source, facts)) => Some((source, facts.length)),
+            Err(error) if error.kind() == StorageErrorKind::Missing => None,
+            Err(error) => return Err(error),
+        };
+        if found.is_some() {
+            // Of the two the one with the name is the later one.
+            folder.remove(&path)?;
+        }
+        let (file, facts) = match folder.file(&path, Access::Write) {
+            Err(error) if error.kind() == StorageErrorKind::Missing => {
+                folder.make_parents(&path)?;
+                folder.file(&path, Access::Create)?
+            }
+            opened => opened?,
+        };
+        if let Some((source, length)) = found {
+            let copied = copy(&source, &file, length.min(self.length(piece)));
+            copied.map_err(|error| StorageError::io(attempt("copying to", &path), error))?;
+        }
+        let mut state = self.state();
+        if state.claim.is_none() {
+            let message = format!("{}: the store is closed", attempt("writing", &path));
+            return Err(StorageError::new(StorageErrorKind::Other, message));
+        }
+        state.begun.insert(piece, facts);
+        drop(state);
+        Ok((path, file))
+    }
+}
+
+fn copy(from: &OwnedFd, to: &OwnedFd, length: u64) -> std::io::Result<()> {
+    let mut buffer = vec![0; RUN.min(length as usize)];
+    let mut at = 0;
+    while at < length {
+        let run = &mut buffer[..RUN.min((length - at) as usize)];
+        io_at::read_exact(from, run, at)?;
+        io_at::write_all(to, &mut [std::io::IoSlice::new(run)], at)?;
+        at += run.len() as u64;
+    }
+    Ok(())
+}
