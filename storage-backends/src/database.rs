@@ -16,7 +16,7 @@
 //! lacks some of its bytes then is [missing](bt_api::StorageErrorKind::Missing) and fetched again. The file grows as it needs
 //! and does not shrink. On the disk a torrent takes up some 2 % more than its length with pieces of 256 KiB or more, and
 //! twice its length with pieces of 16 KiB; the file seems longer than that, for it has holes. One program at a time may
-//! use it.
+//! use it. Where it is taken away or replaced meanwhile, nothing more is written and the torrents end.
 //!
 //! The store needs a real file, in simulations too.
 
