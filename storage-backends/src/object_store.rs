@@ -11,8 +11,9 @@
 //!   the torrent is opened next; what was not sealed is lost with the process, and its pieces are fetched again.
 //! - **A name proves nothing.** A start lists the objects of the torrent, a thousand a request. The store vouches for a
 //!   piece when its object has the length of the piece and the entity tag that a checkpoint saved; every other object is
-//!   read and hashed, and where there is none nothing is asked for. An object that changes while the client runs is
-//!   [corrupt](bt_api::StorageErrorKind::Corrupt) from then on, one that is gone [missing](bt_api::StorageErrorKind::Missing).
+//!   read and hashed, and where there is none nothing is asked for. An object that changes while the client runs, and is
+//!   no longer that piece, is [corrupt](bt_api::StorageErrorKind::Corrupt) from then on, one that is gone
+//!   [missing](bt_api::StorageErrorKind::Missing).
 //! - **A server that is away** is asked again, `retries` times with growing pauses; then the call fails in one line that
 //!   names the object, nothing is lost, and the client tries again by itself. No call waits for longer than the
 //!   time-outs allow.

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::object_store::ObjectMeta;
 use ::object_store::path::Path;
-use bt_api::{Block, Bytes, Host, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, config};
+use bt_api::{
+    Block, Bytes, Host, PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, config,
+};
+use sha1::{Digest, Sha1};
 
 use super::begun::{Begun, Table};
 use super::bucket::{Bucket, Claim, Version, agree, version_of};
@@ -123,14 +126,35 @@ impl Pieces {
             state.objects.insert(piece, found);
         } else if !agree(found, before) && !now.is_some_and(|now| agree(found, now)) {
             drop(state);
-            self.disown(piece);
-            return Err(told(StorageErrorKind::Corrupt, &attempt(), "it was written by somebody else"));
+            return self.get_changed(piece, span);
         }
         if meta.size != u64::from(length) {
             let cause = format!("it has {} bytes and the piece {length}", meta.size);
             return Err(told(StorageErrorKind::Corrupt, &attempt(), &cause));
         }
         whole(bytes, &span).map_err(|cause| told(StorageErrorKind::Other, &attempt(), &cause))
+    }
+
+    /// Reads a span of an object that was written by somebody else. That may be another client which sealed the same
+    /// piece: if both fetched it anew for that, each would do so for ever.
+    fn get_changed(&self, piece: PieceIndex, span: Range<u32>) -> Result<Bytes, StorageError> {
+        let length = self.length(piece);
+        let changed = match self.bucket.get(&self.object(piece), 0..length) {
+            Ok((bytes, meta)) if meta.size == u64::from(length) && is_piece(&self.torrent, piece, &bytes) => {
+                self.state().objects.insert(piece, version_of(meta.e_tag.as_deref()));
+                return Ok(bytes.slice(span.start as usize..span.end as usize));
+            }
+            Ok(_) => {
+                let attempt = self.attempt("reading", piece);
+                told(StorageErrorKind::Corrupt, &attempt, "it was written by somebody else")
+            }
+            Err(error) if matches!(error.kind(), StorageErrorKind::Missing | StorageErrorKind::Corrupt) => {
+                error
+            }
+            Err(error) => return Err(error),
+        };
+        self.disown(piece);
+        Err(changed)
     }
 
     /// Reads a span of a piece that is away. Where that was changed by somebody else it is lost.
@@ -272,6 +296,11 @@ impl BlockingStore for Pieces {
 /// Seven digits: so many the number of a torrent's last piece may have, and listings go by number.
 fn number(piece: PieceIndex) -> String {
     format!("{:07}", piece.0)
+}
+
+/// Whether `bytes` are those of `piece`.
+fn is_piece(torrent: &Torrent, piece: PieceIndex, bytes: &[u8]) -> bool {
+    torrent.piece_hashes[piece.as_usize()] == PieceHash(Sha1::digest(bytes).into())
 }
 
 /// Which piece an object is by its name, where it has the length of that.
