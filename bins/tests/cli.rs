@@ -151,6 +151,16 @@ fn an_object_store_is_told_where_it_is() {
     let first = error.lines().next().unwrap();
     assert!(first.starts_with("object-store.toml:") && first.contains("`url` must say where"), "{error}");
     let folder = TempDir::new().unwrap();
+    // It is printed to be filled in, and runs then.
+    let printed = succeeds(&["--profile", "object-store", "--print-profile"]);
+    assert!(printed.contains("\nurl = \"\"\n"), "{printed}");
+    let filled = printed.replace("\nurl = \"\"\n", "\nurl = \"memory:///\"\n");
+    let path = folder.path().join("mine.toml");
+    std::fs::write(&path, &filled).unwrap();
+    assert_eq!(succeeds(&["--profile", path.to_str().unwrap(), "--print-profile"]), filled);
+    succeeds(&["--profile", path.to_str().unwrap(), "--demo", "--quiet"]);
+    let wrong = bt_run(&["--profile", "object-store", "--set", "storage.url=here", "--print-profile"]);
+    assert_eq!((wrong.status.code(), text(&wrong.stdout)), (Some(2), ""), "what is wrong is not printed");
     for url in ["memory:///".to_owned(), format!("file://{}/objects", folder.path().display())] {
         let set = format!("storage.url={url}");
         let summary = succeeds(&["--profile", "object-store", "--set", &set, "--demo", "--json", "--quiet"]);

@@ -22,9 +22,9 @@ use clap::Parser;
 use etcetera::BaseStrategy;
 use indicatif::HumanBytes;
 
-use crate::Profile;
 use crate::escape::escape;
 use crate::net::{AddOptions, SessionOptions};
+use crate::{Profile, ProfileError};
 use drive::{Plan, Report, Summary, drive};
 use options::Options;
 
@@ -94,12 +94,12 @@ fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
         return Ok(0);
     }
     // The place comes first in a profile's message, where editors look for it.
-    let profile = Profile::load(&options.profile, &options.set)
-        .map_err(|error| Failure { code: 2, message: error.detailed() })?;
+    let wrong = |error: ProfileError| Failure { code: 2, message: error.detailed() };
     if options.print_profile {
-        write!(out, "{}", profile.to_toml())?;
+        write!(out, "{}", Profile::printed(&options.profile, &options.set).map_err(wrong)?)?;
         return Ok(0);
     }
+    let profile = Profile::load(&options.profile, &options.set).map_err(wrong)?;
     if let Some(why) = profile.lab_only() {
         return Err(Failure::usage(why));
     }
