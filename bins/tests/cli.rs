@@ -124,6 +124,15 @@ fn the_demo_ends_by_itself_with_verified_data() {
     assert!(told.contains("read back and compared: identical") && told.contains("try next:"), "{told}");
 }
 
+/// The limit that is in the way may be raised by who is limited; another one is the user's.
+#[cfg(unix)]
+#[test]
+fn a_low_limit_of_open_files_is_raised() {
+    let demo = format!("ulimit -Sn 16; exec '{}' --demo --quiet", env!("CARGO_BIN_EXE_bt-run"));
+    let output = Command::new("sh").args(["-c", &demo]).output().expect("there is a shell");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
 #[test]
 fn the_demo_runs_through_any_profile() {
     // The demo's seeder has the profile too. These give nothing, give a lone peer a piece every few seconds, see the

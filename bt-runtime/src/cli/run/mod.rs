@@ -31,6 +31,8 @@ use options::Options;
 /// Runs `bt-run` with the arguments of this process: the whole of a binary, once it has linked its plug-ins.
 pub fn main() -> ExitCode {
     contain::note_places();
+    #[cfg(unix)]
+    allow_open_files();
     let code = match Options::try_parse() {
         Ok(options) => run(&options, &mut io::stdout().lock()),
         Err(error) if !error.use_stderr() => {
@@ -45,6 +47,18 @@ pub fn main() -> ExitCode {
         }
         failure.code
     }))
+}
+
+/// Takes all the open files that the system allows this process: each torrent has its files and its peers, and what
+/// systems begin with (1,024) is for programs that cannot handle more. Where that is refused it stays as it is.
+#[cfg(unix)]
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// No more than Linux takes where nothing else is set.
+    const MOST: u64 = 1 << 20;
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = Some(maximum.map_or(MOST, |maximum| maximum.min(MOST)));
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }
 
 /// Why the command ends early.
