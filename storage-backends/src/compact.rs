@@ -10,6 +10,10 @@
 //! never on the disk, so such a piece stands at home from the start, for good, and takes no part; the file
 //! before the padding may have a hole until its other pieces are there.
 //!
+//! **Another program** that moves pieces about in the same files, by a map of its own, would write over what is had.
+//! So a file that is written is locked, where the file system has locks, and who finds it locked stops. On a share of
+//! SMB nobody else can read the file meanwhile.
+//!
 //! **A begun piece** has a slot with filler, or with what lay there before. Reading bytes of it that were
 //! not written gives those: its hash tells.
 //!
@@ -135,7 +139,7 @@ impl Compact {
         let (config, claims) = (self.config.clone(), self.claims.clone());
         async move {
             let Config { longer_file, max_open_files, sync, .. } = config;
-            let (rules, opened) = (Rules { longer_file, max_open_files, sync }, torrent.clone());
+            let (rules, opened) = (Rules { longer_file, max_open_files, sync, locks: true }, torrent.clone());
             let disk = Arc::new(run_blocking(&*host, move || Disk::open(opened, rules, claims)).await?);
             let pinned = padded(&torrent.layout);
             let saved =

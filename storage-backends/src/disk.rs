@@ -29,7 +29,7 @@ mod table;
 
 pub(crate) use self::claim::Claims;
 pub(crate) use self::durable::Sync;
-pub(crate) use self::folder::{Access, Facts, Folder, attempt};
+pub(crate) use self::folder::{Access, Facts, Folder, attempt, lock};
 pub(crate) use self::saved::Saved;
 
 /// What becomes of a file that is longer than the torrent says.
@@ -60,6 +60,8 @@ pub(crate) struct Rules {
     pub(crate) longer_file: LongerFile,
     pub(crate) max_open_files: usize,
     pub(crate) sync: SyncWhen,
+    /// Whether a file that is written is locked, so that other programs that want to write it too are told.
+    pub(crate) locks: bool,
 }
 
 /// The files of one torrent.
@@ -97,7 +99,7 @@ impl Disk {
             match facts {
                 Some(now) if is_too_long(file, now) => *now = folder.cut(file.path(), file.length())?,
                 Some(_) => {}
-                None => folder.make_parents(file.path())?,
+                None => drop(folder.make_parents(file.path())?),
             }
             // Told now, not when the first piece has come.
             if facts.is_none_or(|facts| facts.length < file.length()) {
@@ -123,19 +125,15 @@ impl Disk {
     /// The slots all of whose bytes are in the files (ST-3); some may be in a hole of a sparse one.
     pub(crate) fn allocated(&self) -> PieceSet {
         let (layout, table) = (&self.torrent.layout, self.table());
-        let mut slots = PieceSet::full(layout.piece_count());
-        for (file, state) in table.files.iter().enumerate() {
-            let length = state.length();
-            if layout.files()[file].is_pad() || length >= layout.files()[file].length() {
-                continue;
+        let is_there = |span: FileSpan| {
+            span.pad || span.offset + u64::from(span.length) <= table.files[span.file].length()
+        };
+        let mut slots = PieceSet::new(layout.piece_count());
+        // Once through all spans: a slot may have a hundred thousand files in it.
+        for slot in (0..layout.piece_count()).map(PieceIndex) {
+            if layout.spans(slot, 0, layout.piece_length(slot)).all(is_there) {
+                slots.insert(slot);
             }
-            let is_cut = |slot: &PieceIndex| {
-                let mut spans = layout.spans(*slot, 0, layout.piece_length(*slot));
-                spans.any(|span| span.file == file && span.offset + u64::from(span.length) > length)
-            };
-            layout.pieces_of(file).filter(is_cut).for_each(|slot| {
-                slots.remove(slot);
-            });
         }
         slots
     }
@@ -165,6 +163,7 @@ impl Disk {
         self.table().sealed.contains(slot)
     }
 
+    /// Whether what is sealed is forced to the disk first.
     pub(crate) fn syncs_at_seal(&self) -> bool {
         self.rules.sync == SyncWhen::Seal
     }
@@ -173,19 +172,11 @@ impl Disk {
         self.rules.sync != SyncWhen::Never
     }
 
-    /// Notes that what `slot` holds matched its hash.
-    pub(crate) fn seal(&self, slot: PieceIndex) {
-        let mut table = self.table();
-        table.sealed.insert(slot);
-        table.unchecked.remove(slot);
-        table.blank.remove(slot);
-    }
-
     /// Notes that what slot `from` held lies in slot `to` now.
     pub(crate) fn moved(&self, from: PieceIndex, to: PieceIndex) {
         let mut table = self.table();
         if table.sealed.remove(from) {
-            table.sealed.insert(to);
+            table.seal(to);
         }
     }
 

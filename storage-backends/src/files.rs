@@ -21,7 +21,7 @@ use bt_api::{
 use serde::{Deserialize, Serialize};
 
 use crate::blocking::{Blocking, BlockingStore, Space};
-use crate::disk::{Claims, Disk, Rules, Saved, Sync};
+use crate::disk::{Claims, Disk, Rules, Saved};
 
 pub use crate::disk::{LongerFile, SyncWhen};
 
@@ -104,7 +104,7 @@ impl StorageBackend for Files {
 
 fn open(torrent: Arc<Torrent>, config: &Config, claims: Arc<Mutex<Claims>>) -> Result<Disk, StorageError> {
     let Config { longer_file, max_open_files, sync, .. } = *config;
-    let disk = Disk::open(torrent.clone(), Rules { longer_file, max_open_files, sync }, claims)?;
+    let disk = Disk::open(torrent.clone(), Rules { longer_file, max_open_files, sync, locks: false }, claims)?;
     let saved = torrent.saved.as_ref().and_then(|bytes| Saved::decode(bytes, FORMAT, &torrent));
     // Bytes after the end are of no format of ours.
     if let Some((saved, [])) = saved {
@@ -136,11 +136,7 @@ impl BlockingStore for InPlace {
     }
 
     fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
-        if self.0.syncs_at_seal() {
-            self.0.sync_slot(piece, Sync::Data)?;
-        }
-        self.0.seal(piece);
-        Ok(())
+        self.0.seal(piece, piece)
     }
 
     fn checkpoint(&self) -> Result<Option<Bytes>, StorageError> {

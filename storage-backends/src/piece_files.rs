@@ -10,8 +10,9 @@
 //! **A name proves nothing**: anybody may have put a file there. The store vouches for a piece when its file is the one
 //! that it sealed, by inode, length and time of the last write, which a checkpoint saves; every other file is hashed
 //! at the start like any data that is found. A file that is replaced or written while the client runs is
-//! [corrupt](bt_api::StorageErrorKind::Corrupt) from then on, one that is gone
-//! [missing](bt_api::StorageErrorKind::Missing): either piece is wanted again. No symbolic link is followed.
+//! [corrupt](bt_api::StorageErrorKind::Corrupt) from then on, unless it holds the same piece still, and one that is gone
+//! [missing](bt_api::StorageErrorKind::Missing): either piece is wanted again. No symbolic link below the folder is
+//! followed. Several programs may use one folder, each with other torrents.
 //!
 //! A power cut may also cost what was not forced to the disk: see the key `sync`. Files are never deleted, since
 //! another torrent may need them. The store needs real files, in simulations too.

@@ -289,6 +289,31 @@ fn case_43_a_stopped_check_marks_nothing() {
     assert_eq!(store.held(), (0..7).collect::<Vec<_>>());
 }
 
+/// Two programs with one folder, as two backends are: only one of them writes, and moves pieces about.
+#[test]
+fn a_file_that_another_program_writes_is_left_to_it() {
+    let place = Place::new(12, 4);
+    let (first, second) = (place.open(), place.open());
+    place.arrives(&first, 2).unwrap();
+    // It is there now, and was not when the second one started.
+    let third = place.open();
+    for other in [&second, &third] {
+        assert_eq!(place.arrives(other, 0).unwrap_err().kind(), StorageErrorKind::Corrupt);
+    }
+    let error = third.write(0, 0, b"evil").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "writing \"t/a\": another program is writing there, so nothing is written"
+    );
+    assert_eq!(third.read(2, 0, 4).unwrap(), place.piece(2));
+    place.arrives(&first, 0).unwrap();
+    first.ends();
+    let fourth = place.open();
+    place.arrives(&fourth, 1).unwrap();
+    assert_eq!(fourth.held(), [0, 1, 2]);
+    assert_eq!(place.file("a"), place.content);
+}
+
 /// Case 44 of the original's tests, as departed from (SW-23): an error has a kind, no piece is lost by it,
 /// and it heals.
 #[test]

@@ -170,11 +170,7 @@ impl BlockingStore for Slots {
 
     fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
         let place = self.enter(piece).ok_or_else(|| nowhere("sealing", piece))?;
-        if self.disk.syncs_at_seal() {
-            self.disk.sync_slot(place.slot, Sync::Data)?;
-        }
-        self.disk.seal(place.slot);
-        Ok(())
+        self.disk.seal(place.slot, piece)
     }
 
     fn checkpoint(&self) -> Result<Option<Bytes>, StorageError> {

@@ -5,8 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bt_api::{Block, Bytes, PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent};
-use rustix::fs::{fstat, fsync, ftruncate};
-use rustix::io::Errno;
+use sha1::{Digest, Sha1};
 
 use super::pool::{Claim, Pool, name_of};
 use super::{SyncWhen, saved};
@@ -16,6 +15,10 @@ use crate::ranges::is_padding;
 use crate::tags;
 
 mod begin;
+mod name;
+
+/// How much is copied or hashed at a time.
+const RUN: usize = 256 << 10;
 
 /// The pieces of one torrent.
 pub(super) struct Pieces {
@@ -33,6 +36,8 @@ struct State {
     begun: BTreeMap<PieceIndex, Facts>,
     /// Sealed pieces that were not forced to the disk yet.
     unsynced: BTreeSet<PieceIndex>,
+    /// The folder of unfinished pieces, locked, once one was begun.
+    lock: Option<OwnedFd>,
     /// `None` once the store is closed.
     claim: Option<Claim>,
 }
@@ -58,7 +63,7 @@ impl Pieces {
             }
         }
         let (begun, unsynced) = (BTreeMap::new(), BTreeSet::new());
-        let state = Mutex::new(State { sealed, begun, unsynced, claim: Some(claim) });
+        let state = Mutex::new(State { sealed, begun, unsynced, lock: None, claim: Some(claim) });
         Ok(Self { torrent, pool, sync, state, turn: Mutex::new(()) })
     }
 
@@ -112,7 +117,7 @@ impl Pieces {
         let path = name_of(self.hash(piece));
         match self.pool.folder.file(&path, Access::Read) {
             Ok((file, facts)) => {
-                self.vet_sealed(piece, &path, facts)?;
+                self.vet_sealed(piece, &path, &file, facts)?;
                 Ok((path, file, facts))
             }
             // It may have been begun in an earlier run.
@@ -135,10 +140,23 @@ impl Pieces {
         Err(StorageError::new(StorageErrorKind::Corrupt, message))
     }
 
-    /// Fails where a file is no longer the one that matched its hash.
-    fn vet_sealed(&self, piece: PieceIndex, path: &[String], now: Facts) -> Result<(), StorageError> {
+    /// Fails where a file is no longer one that matched its hash.
+    fn vet_sealed(
+        &self,
+        piece: PieceIndex,
+        path: &[String],
+        file: &OwnedFd,
+        now: Facts,
+    ) -> Result<(), StorageError> {
         let known = self.pool.known().get(self.hash(piece)).copied();
         if known.is_none_or(|known| known == now) {
+            return Ok(());
+        }
+        // Another program that uses the folder may have sealed the same piece. If both would fetch it anew for that, each
+        // would do so for ever.
+        let found = hash_of(file, now.length.min(self.length(piece)));
+        if found.map_err(|error| StorageError::io(attempt("reading", path), error))? == *self.hash(piece) {
+            self.pool.known().insert(*self.hash(piece), now);
             return Ok(());
         }
         self.disown(piece);
@@ -150,65 +168,6 @@ impl Pieces {
     fn disown(&self, piece: PieceIndex) {
         self.state().sealed.remove(piece);
         self.pool.known().remove(self.hash(piece));
-    }
-
-    /// Makes the `file` at `partial` the one that is `named`.
-    fn name(
-        &self,
-        piece: PieceIndex,
-        file: &OwnedFd,
-        partial: &[String],
-        named: &[String],
-    ) -> Result<(), StorageError> {
-        let failed = |errno: Errno| StorageError::io(attempt("sealing", partial), errno.into());
-        ftruncate(file, self.length(piece)).map_err(failed)?;
-        let written = Facts::from(&fstat(file).map_err(failed)?);
-        // The system's clock for this moves in steps of some milliseconds. With a time that no later write can
-        // have, one that follows at once is noticed. Who may not set the time does without.
-        let _ = io_at::set_mtime(file, written.mtime.wrapping_sub(1));
-        let facts = Facts::from(&fstat(file).map_err(failed)?);
-        if self.sync == SyncWhen::Seal {
-            fsync(file).map_err(failed)?;
-        }
-        let naming = self.pool.naming();
-        let known = self.pool.known().get(self.hash(piece)).copied();
-        if known.is_some() && self.pool.folder.glance(named)? == known {
-            // Another torrent has it: that file goes on to be the one that is known.
-            return self.pool.folder.remove(partial);
-        }
-        self.pool.folder.rename(partial, named)?;
-        self.pool.known().insert(*self.hash(piece), facts);
-        drop(naming);
-        if self.sync == SyncWhen::Seal {
-            self.pool.folder.sync_names(named)?;
-        }
-        Ok(())
-    }
-
-    fn force(&self) -> Result<(), StorageError> {
-        let unsynced = std::mem::take(&mut self.state().unsynced);
-        let (mut result, mut folders) = (Ok(()), BTreeMap::new());
-        for piece in unsynced {
-            let path = name_of(self.hash(piece));
-            let synced = self.pool.folder.file(&path, Access::Read).and_then(|(file, _)| {
-                fsync(&file).map_err(|errno| StorageError::io(attempt("syncing", &path), errno.into()))
-            });
-            match synced {
-                Ok(()) => drop(folders.insert(path[0].clone(), path)),
-                // Somebody took it away: the next read says so.
-                Err(error) if error.kind() == StorageErrorKind::Missing => self.disown(piece),
-                Err(error) => {
-                    // What did not reach the disk may be gone although a later try works.
-                    self.disown(piece);
-                    self.state().unsynced.insert(piece);
-                    result = Err(error);
-                }
-            }
-        }
-        for path in folders.values() {
-            result = result.and(self.pool.folder.sync_names(path));
-        }
-        result
     }
 }
 
@@ -287,14 +246,27 @@ impl BlockingStore for Pieces {
     /// Forces what was sealed to the disk, and lets go of everything whether or not that works.
     fn close(&self) -> Result<(), StorageError> {
         let forced = self.force();
-        let claim = self.state().claim.take();
-        drop(claim);
+        let mut state = self.state();
+        let ended = (state.claim.take(), state.lock.take());
+        drop(state);
+        drop(ended);
         // Only where nothing is left in them.
         for depth in [2, 1] {
             self.pool.folder.remove_folder(&self.partial(PieceIndex(0))[..depth]);
         }
         forced
     }
+}
+
+/// The SHA-1 of the first `length` bytes of a file.
+fn hash_of(file: &OwnedFd, length: u64) -> std::io::Result<PieceHash> {
+    let (mut sha, mut buffer) = (Sha1::new(), vec![0; RUN.min(length as usize)]);
+    for at in (0..length).step_by(RUN) {
+        let run = &mut buffer[..RUN.min((length - at) as usize)];
+        io_at::read_exact(file, run, at)?;
+        sha.update(run);
+    }
+    Ok(PieceHash(sha.finalize().into()))
 }
 
 fn short(path: &[String], length: u64) -> StorageError {

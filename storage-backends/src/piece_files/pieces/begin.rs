@@ -5,12 +5,9 @@ use std::sync::PoisonError;
 
 use bt_api::{PieceIndex, StorageError, StorageErrorKind};
 
-use super::Pieces;
 use super::super::pool::name_of;
-use crate::disk::{Access, Facts, attempt, io_at};
-
-/// How much is copied at a time.
-const RUN: usize = 256 << 10;
+use super::{Pieces, RUN};
+use crate::disk::{Access, Facts, attempt, io_at, lock};
 
 impl Pieces {
     /// The file to write `piece` to.
@@ -53,17 +50,18 @@ impl Pieces {
             Err(error) if error.kind() == StorageErrorKind::Missing => None,
             Err(error) => return Err(error),
         };
+        self.lock_partials(&path)?;
         if found.is_some() {
             // Of the two the one with the name is the later one.
             folder.remove(&path)?;
         }
-        let (file, facts) = match folder.file(&path, Access::Write) {
+        let opened = match folder.file(&path, Access::Write) {
             Err(error) if error.kind() == StorageErrorKind::Missing => {
-                folder.make_parents(&path)?;
-                folder.file(&path, Access::Create)?
+                folder.make_parents(&path).and_then(|_| folder.file(&path, Access::Create))
             }
-            opened => opened?,
+            opened => opened,
         };
+        let (file, facts) = opened.map_err(|error| taken_away(&path, error))?;
         if let Some((source, length)) = found {
             let copied = copy(&source, &file, length.min(self.length(piece)));
             copied.map_err(|error| StorageError::io(attempt("copying to", &path), error))?;
@@ -76,6 +74,27 @@ impl Pieces {
         state.begun.insert(piece, facts);
         drop(state);
         Ok((path, file))
+    }
+
+    /// Keeps other programs from writing to the unfinished pieces of this torrent, until it is closed.
+    fn lock_partials(&self, path: &[String]) -> Result<(), StorageError> {
+        if self.state().lock.is_none() {
+            let partials = self.pool.folder.make_parents(path).map_err(|error| taken_away(path, error))?;
+            lock(&partials, path)?;
+            self.state().lock = Some(partials);
+        }
+        Ok(())
+    }
+}
+
+/// What can be made in no way has no folder to be made in: fetched again, the piece would find no place either.
+fn taken_away(path: &[String], error: StorageError) -> StorageError {
+    match error.kind() {
+        StorageErrorKind::Missing => {
+            let message = format!("{}: its folder was taken away while running", attempt("making", path));
+            StorageError::new(StorageErrorKind::Corrupt, message)
+        }
+        _ => error,
     }
 }
 
