@@ -124,6 +124,15 @@ fn the_demo_ends_by_itself_with_verified_data() {
     assert!(told.contains("read back and compared: identical") && told.contains("try next:"), "{told}");
 }
 
+/// The limit that is in the way may be raised by who is limited; another one is the user's.
+#[cfg(unix)]
+#[test]
+fn a_low_limit_of_open_files_is_raised() {
+    let demo = format!("ulimit -Sn 16; exec '{}' --demo --quiet", env!("CARGO_BIN_EXE_bt-run"));
+    let output = Command::new("sh").args(["-c", &demo]).output().expect("there is a shell");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
 #[test]
 fn the_demo_runs_through_any_profile() {
     // The demo's seeder has the profile too. These give nothing, give a lone peer a piece every few seconds, see the
@@ -151,6 +160,16 @@ fn an_object_store_is_told_where_it_is() {
     let first = error.lines().next().unwrap();
     assert!(first.starts_with("object-store.toml:") && first.contains("`url` must say where"), "{error}");
     let folder = TempDir::new().unwrap();
+    // It is printed to be filled in, and runs then.
+    let printed = succeeds(&["--profile", "object-store", "--print-profile"]);
+    assert!(printed.contains("\nurl = \"\"\n"), "{printed}");
+    let filled = printed.replace("\nurl = \"\"\n", "\nurl = \"memory:///\"\n");
+    let path = folder.path().join("mine.toml");
+    std::fs::write(&path, &filled).unwrap();
+    assert_eq!(succeeds(&["--profile", path.to_str().unwrap(), "--print-profile"]), filled);
+    succeeds(&["--profile", path.to_str().unwrap(), "--demo", "--quiet"]);
+    let wrong = bt_run(&["--profile", "object-store", "--set", "storage.url=here", "--print-profile"]);
+    assert_eq!((wrong.status.code(), text(&wrong.stdout)), (Some(2), ""), "what is wrong is not printed");
     for url in ["memory:///".to_owned(), format!("file://{}/objects", folder.path().display())] {
         let set = format!("storage.url={url}");
         let summary = succeeds(&["--profile", "object-store", "--set", &set, "--demo", "--json", "--quiet"]);

@@ -44,12 +44,19 @@ pub trait Plugin: Sized {
 pub struct BuildError {
     key: &'static str,
     message: String,
+    unset: bool,
 }
 
 impl BuildError {
     /// `key`, as the profile writes it, and what its value must be: `("slots", "must be at least 1")`.
     pub fn new(key: &'static str, message: impl Into<String>) -> Self {
-        Self { key, message: message.into() }
+        Self { key, message: message.into(), unset: false }
+    }
+
+    /// `key` was left at a default that stands for nothing, and what its value must be, which only the user can say:
+    /// `("path", "must name a file")`. A profile of this kind cannot run, but it can be printed, to be filled in.
+    pub fn unset(key: &'static str, message: impl Into<String>) -> Self {
+        Self { unset: true, ..Self::new(key, message) }
     }
 }
 
@@ -60,6 +67,14 @@ pub struct ConfigError {
     pub span: Option<Range<usize>>,
     /// What was found and what is allowed.
     pub message: String,
+    /// Whether nothing is wrong but that a value is [left to the user](BuildError::unset).
+    pub unset: bool,
+}
+
+impl ConfigError {
+    fn new(span: Option<Range<usize>>, message: String) -> Self {
+        Self { span, message, unset: false }
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -72,7 +87,7 @@ impl std::error::Error for ConfigError {}
 
 impl From<toml::de::Error> for ConfigError {
     fn from(error: toml::de::Error) -> Self {
-        Self { span: error.span(), message: error.message().to_owned() }
+        Self::new(error.span(), error.message().to_owned())
     }
 }
 
@@ -211,7 +226,7 @@ impl Registration {
 
 fn effective<P: Plugin>(table: Table<'_>) -> Result<String, ConfigError> {
     let config: P::Config = read_table(table)?;
-    toml::to_string(&config).map_err(|error| ConfigError { span: None, message: error.to_string() })
+    toml::to_string(&config).map_err(|error| ConfigError::new(None, error.to_string()))
 }
 
 /// Reads the table and builds the plug-in; a bad value is found at its key.
@@ -225,13 +240,14 @@ fn build<P: Plugin>(table: Table<'_>) -> Result<Box<<P::Kind as Kind>::Object>, 
     let config = read_table(table)?;
     let built = contain(|| P::build(config)).map_err(|said| {
         let message = format!("the {} `{}` panicked when it was built: {said}", P::Kind::NAME, P::NAME);
-        ConfigError { span: Some(whole.clone()), message }
+        ConfigError::new(Some(whole.clone()), message)
     })?;
-    built.map_err(|BuildError { key, message }| match values.into_iter().find(|(name, ..)| name == key) {
-        Some((_, span, found)) => {
-            ConfigError { span: Some(span), message: format!("`{key}` {message}, found {found}") }
-        }
-        None => ConfigError { span: Some(whole), message: format!("`{key}` {message}") },
+    built.map_err(|BuildError { key, message, unset }| {
+        let (span, message) = match values.into_iter().find(|(name, ..)| name == key) {
+            Some((_, span, found)) => (span, format!("`{key}` {message}, found {found}")),
+            None => (whole, format!("`{key}` {message}")),
+        };
+        ConfigError { span: Some(span), message, unset }
     })
 }
 

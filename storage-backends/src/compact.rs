@@ -10,6 +10,10 @@
 //! never on the disk, so such a piece stands at home from the start, for good, and takes no part; the file
 //! before the padding may have a hole until its other pieces are there.
 //!
+//! **Another program** that moves pieces about in the same files, by a map of its own, would write over what is had.
+//! So a file that is written is locked, where the file system has locks, and who finds it locked stops. On a share of
+//! SMB nobody else can read the file meanwhile.
+//!
 //! **A begun piece** has a slot with filler, or with what lay there before. Reading bytes of it that were
 //! not written gives those: its hash tells.
 //!
@@ -41,13 +45,14 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use bt_api::{
-    Block, BoxFuture, BuildError, Bytes, Host, PieceIndex, PieceSet, Plugin, StorageBackend, StorageError,
-    Torrent, TorrentLayout, TorrentStore, plugin, run_blocking,
+    BoxFuture, BuildError, Host, PieceIndex, PieceSet, Plugin, StorageBackend, StorageError, Torrent,
+    TorrentLayout, TorrentStore, plugin, run_blocking,
 };
 use serde::{Deserialize, Serialize};
 
 use self::scan::scan;
 use self::slots::Slots;
+use crate::blocking::Blocking;
 use crate::disk::{Claims, Disk, Rules};
 
 mod placement;
@@ -121,7 +126,7 @@ impl Compact {
         Ok(Self { config, claims: Arc::default() })
     }
 
-    /// Opens the store of a torrent, as [`StorageBackend::open`] does. Where nothing saved can be trusted,
+    /// Opens the store of a torrent, as [`StorageBackend::open`] does, and lets its placement be watched. Where nothing saved can be trusted,
     /// all that is there is hashed, on all cores, and pieces are recognised wherever they lie (SW-4).
     ///
     /// # Errors
@@ -130,11 +135,11 @@ impl Compact {
         &self,
         torrent: Arc<Torrent>,
         host: Arc<dyn Host>,
-    ) -> impl Future<Output = Result<CompactStore, StorageError>> + Send + use<> {
+    ) -> impl Future<Output = Result<(Box<dyn TorrentStore>, Places), StorageError>> + Send + use<> {
         let (config, claims) = (self.config.clone(), self.claims.clone());
         async move {
             let Config { longer_file, max_open_files, sync, .. } = config;
-            let (rules, opened) = (Rules { longer_file, max_open_files, sync }, torrent.clone());
+            let (rules, opened) = (Rules { longer_file, max_open_files, sync, locks: true }, torrent.clone());
             let disk = Arc::new(run_blocking(&*host, move || Disk::open(opened, rules, claims)).await?);
             let pinned = padded(&torrent.layout);
             let saved =
@@ -157,8 +162,9 @@ impl Compact {
                     arranged(&torrent.layout, pinned, found.held)
                 }
             };
-            let slots = Slots::new(disk.clone(), placement, config.fill, config.verify_moves);
-            Ok(CompactStore { slots: Arc::new(slots), disk, host })
+            let slots = Slots::new(disk, placement, config.fill, config.verify_moves);
+            let slots = Arc::new(slots);
+            Ok((Blocking::boxed(slots.clone(), host), Places(slots)))
         }
     }
 }
@@ -194,69 +200,16 @@ impl StorageBackend for Compact {
         host: Arc<dyn Host>,
     ) -> BoxFuture<'_, Result<Box<dyn TorrentStore>, StorageError>> {
         let opening = self.open_store(torrent, host);
-        Box::pin(async move { opening.await.map(|store| Box::new(store) as Box<dyn TorrentStore>) })
+        Box::pin(async move { opening.await.map(|(store, _)| store) })
     }
 }
 
-/// The bytes of one torrent, each piece wherever it lies.
-pub struct CompactStore {
-    slots: Arc<Slots>,
-    disk: Arc<Disk>,
-    host: Arc<dyn Host>,
-}
+/// Tells who is where in an open store.
+pub struct Places(Arc<Slots>);
 
-impl CompactStore {
+impl Places {
     /// Who is where now.
-    pub fn placement(&self) -> Placement {
-        self.slots.placement()
-    }
-
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Slots) -> T + Send + 'static) -> T {
-        let slots = self.slots.clone();
-        run_blocking(&*self.host, move || work(&slots)).await
-    }
-}
-
-impl TorrentStore for CompactStore {
-    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        Box::pin(async { Ok(self.slots.sealed()) })
-    }
-
-    fn read(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        length: u32,
-    ) -> BoxFuture<'_, Result<Block, StorageError>> {
-        Box::pin(async move {
-            let mut buffer = self.host.buffer(length as usize).await;
-            self.blocking(move |slots| {
-                slots.read(piece, offset, &mut buffer)?;
-                Ok(buffer.freeze())
-            })
-            .await
-        })
-    }
-
-    fn write(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        blocks: Vec<Block>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |slots| slots.write(piece, offset, &blocks)))
-    }
-
-    fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |slots| slots.seal(piece)))
-    }
-
-    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(self.blocking(|slots| Ok(Some(slots.checkpoint()?.into()))))
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        let disk = self.disk.clone();
-        Box::pin(run_blocking(&*self.host, move || disk.close()))
+    pub fn now(&self) -> Placement {
+        self.0.placement()
     }
 }

@@ -13,10 +13,10 @@
 //!
 //! After a kill between checkpoints the file is gone through once at the start, as a check of its data would.
 //! When the disk is full or fails, what was not committed is lost to the database: it is opened anew, and a piece that
-//! lacks some of its bytes then is [missing](StorageErrorKind::Missing) and fetched again. The file grows as it needs
+//! lacks some of its bytes then is [missing](bt_api::StorageErrorKind::Missing) and fetched again. The file grows as it needs
 //! and does not shrink. On the disk a torrent takes up some 2 % more than its length with pieces of 256 KiB or more, and
 //! twice its length with pieces of 16 KiB; the file seems longer than that, for it has holes. One program at a time may
-//! use it.
+//! use it. Where it is taken away or replaced meanwhile, nothing more is written and the torrents end.
 //!
 //! The store needs a real file, in simulations too.
 
@@ -25,14 +25,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bt_api::{
-    Block, BoxFuture, BuildError, Bytes, Host, PieceIndex, PieceSet, Plugin, StorageBackend, StorageError,
-    StorageErrorKind, Torrent, TorrentStore, config, plugin, run_blocking,
+    BoxFuture, BuildError, Host, Plugin, StorageBackend, StorageError, Torrent, TorrentStore, config, plugin,
+    run_blocking,
 };
 use redb::backends::FileBackend;
 use serde::{Deserialize, Serialize};
 
 use self::file::{DatabaseFile, Open};
 use self::torrent::Claim;
+use crate::blocking::Blocking;
 
 mod file;
 #[cfg(test)]
@@ -126,75 +127,7 @@ impl StorageBackend for Database {
             let file = self.file(torrent.folder.join(&self.config.file));
             let lent = host.clone();
             let claim = run_blocking(&*host, move || Claim::new(torrent, file, &lent)).await?;
-            Ok(Box::new(Store { claim: Mutex::new(Some(Arc::new(claim))), host }) as Box<dyn TorrentStore>)
-        })
-    }
-}
-
-struct Store {
-    /// `None` once the store is closed. [`Claim`] does the work, where blocking does no harm.
-    claim: Mutex<Option<Arc<Claim>>>,
-    host: Arc<dyn Host>,
-}
-
-impl Store {
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Claim) -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
-        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(claim) = claim else {
-            let message = "using the database: the store is closed";
-            return Err(StorageError::new(StorageErrorKind::Other, message));
-        };
-        run_blocking(&*self.host, move || work(&claim)).await
-    }
-}
-
-impl TorrentStore for Store {
-    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        Box::pin(self.blocking(Claim::sealed))
-    }
-
-    fn read(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        length: u32,
-    ) -> BoxFuture<'_, Result<Block, StorageError>> {
-        Box::pin(async move {
-            let mut buffer = self.host.buffer(length as usize).await;
-            self.blocking(move |claim| {
-                claim.read(piece, offset, &mut buffer)?;
-                Ok(buffer.freeze())
-            })
-            .await
-        })
-    }
-
-    fn write(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        blocks: Vec<Block>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |claim| claim.write(piece, offset, &blocks)))
-    }
-
-    fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |claim| claim.seal(piece)))
-    }
-
-    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(self.blocking(|claim| claim.checkpoint().map(|()| None)))
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async {
-            let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(claim) = claim else { return Ok(()) };
-            // The last torrent closes the file when it lets go of it: that waits for the disk too.
-            run_blocking(&*self.host, move || claim.checkpoint()).await
+            Ok(Blocking::boxed(Arc::new(claim), host))
         })
     }
 }

@@ -20,7 +20,8 @@ use bt_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Claims, Disk, Rules, Saved, Sync};
+use crate::blocking::{Blocking, BlockingStore, Space};
+use crate::disk::{Claims, Disk, Rules, Saved};
 
 pub use crate::disk::{LongerFile, SyncWhen};
 
@@ -96,14 +97,14 @@ impl StorageBackend for Files {
         Box::pin(async move {
             let (config, claims) = (self.config.clone(), self.claims.clone());
             let disk = run_blocking(&*host, move || open(torrent, &config, claims)).await?;
-            Ok(Box::new(Store { disk: Arc::new(disk), host }) as Box<dyn TorrentStore>)
+            Ok(Blocking::boxed(Arc::new(InPlace(disk)), host))
         })
     }
 }
 
 fn open(torrent: Arc<Torrent>, config: &Config, claims: Arc<Mutex<Claims>>) -> Result<Disk, StorageError> {
     let Config { longer_file, max_open_files, sync, .. } = *config;
-    let disk = Disk::open(torrent.clone(), Rules { longer_file, max_open_files, sync }, claims)?;
+    let disk = Disk::open(torrent.clone(), Rules { longer_file, max_open_files, sync, locks: false }, claims)?;
     let saved = torrent.saved.as_ref().and_then(|bytes| Saved::decode(bytes, FORMAT, &torrent));
     // Bytes after the end are of no format of ours.
     if let Some((saved, [])) = saved {
@@ -118,64 +119,31 @@ fn open(torrent: Arc<Torrent>, config: &Config, claims: Arc<Mutex<Claims>>) -> R
     Ok(disk)
 }
 
-/// The open files of one torrent. [`Disk`] does the work, where blocking does no harm.
-struct Store {
-    disk: Arc<Disk>,
-    host: Arc<dyn Host>,
-}
+/// Each piece in its own slot.
+struct InPlace(Disk);
 
-impl Store {
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Disk) -> T + Send + 'static) -> T {
-        let disk = self.disk.clone();
-        run_blocking(&*self.host, move || work(&disk)).await
-    }
-}
-
-impl TorrentStore for Store {
-    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        Box::pin(async { Ok(self.disk.sealed()) })
+impl BlockingStore for InPlace {
+    fn held(&self) -> Result<PieceSet, StorageError> {
+        Ok(self.0.sealed())
     }
 
-    fn read(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        length: u32,
-    ) -> BoxFuture<'_, Result<Block, StorageError>> {
-        Box::pin(async move {
-            let mut buffer = self.host.buffer(length as usize).await;
-            self.blocking(move |disk| {
-                disk.read(piece, offset, &mut buffer)?;
-                Ok(buffer.freeze())
-            })
-            .await
-        })
+    fn read(&self, piece: PieceIndex, offset: u32, space: Space) -> Result<Block, StorageError> {
+        space.fill(|into| self.0.read(piece, offset, into))
     }
 
-    fn write(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        blocks: Vec<Block>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |disk| disk.write(piece, offset, &blocks)))
+    fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
+        self.0.write(piece, offset, blocks)
     }
 
-    fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async move {
-            if self.disk.syncs_at_seal() {
-                self.blocking(move |disk| disk.sync_slot(piece, Sync::Data)).await?;
-            }
-            self.disk.seal(piece);
-            Ok(())
-        })
+    fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
+        self.0.seal(piece, piece)
     }
 
-    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(self.blocking(|disk| Ok(Some(disk.checkpoint()?.encode(FORMAT, disk.torrent()).into()))))
+    fn checkpoint(&self) -> Result<Option<Bytes>, StorageError> {
+        Ok(Some(self.0.checkpoint()?.encode(FORMAT, self.0.torrent()).into()))
     }
 
-    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(Disk::close))
+    fn close(&self) -> Result<(), StorageError> {
+        self.0.close()
     }
 }

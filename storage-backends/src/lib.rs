@@ -13,6 +13,7 @@
 //! A binary that says `use bt_storage as _;` has them all in its registry. How to write another one is
 //! told in [`bt_api::guide::storage`].
 
+mod blocking;
 pub mod compact;
 pub mod database;
 mod disk;

@@ -11,8 +11,9 @@
 //!   the torrent is opened next; what was not sealed is lost with the process, and its pieces are fetched again.
 //! - **A name proves nothing.** A start lists the objects of the torrent, a thousand a request. The store vouches for a
 //!   piece when its object has the length of the piece and the entity tag that a checkpoint saved; every other object is
-//!   read and hashed, and where there is none nothing is asked for. An object that changes while the client runs is
-//!   [corrupt](StorageErrorKind::Corrupt) from then on, one that is gone [missing](StorageErrorKind::Missing).
+//!   read and hashed, and where there is none nothing is asked for. An object that changes while the client runs, and is
+//!   no longer that piece, is [corrupt](bt_api::StorageErrorKind::Corrupt) from then on, one that is gone
+//!   [missing](bt_api::StorageErrorKind::Missing).
 //! - **A server that is away** is asked again, `retries` times with growing pauses; then the call fails in one line that
 //!   names the object, nothing is lost, and the client tries again by itself. No call waits for longer than the
 //!   time-outs allow.
@@ -28,13 +29,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use ::object_store::ObjectStore;
 use ::object_store::path::Path;
 use bt_api::{
-    Block, BoxFuture, BuildError, Bytes, Host, PieceIndex, PieceSet, Plugin, StorageBackend, StorageError,
-    StorageErrorKind, Torrent, TorrentStore, config, plugin, run_blocking,
+    BoxFuture, BuildError, Host, Plugin, StorageBackend, StorageError, Torrent, TorrentStore, config, plugin,
+    run_blocking,
 };
 use serde::{Deserialize, Serialize};
 
 use self::bucket::Bucket;
 use self::pieces::Pieces;
+use crate::blocking::Blocking;
 
 mod begun;
 mod bucket;
@@ -140,78 +142,7 @@ impl StorageBackend for ObjectStorage {
             };
             let (memory, lent) = (self.config.memory.0, host.clone());
             let pieces = run_blocking(&*host, move || Pieces::open(torrent, bucket, memory, &*lent)).await?;
-            Ok(Box::new(Store { pieces: Mutex::new(Some(Arc::new(pieces))), host }) as Box<dyn TorrentStore>)
-        })
-    }
-}
-
-/// [`Pieces`] does the work, where blocking does no harm.
-struct Store {
-    /// `None` once the store is closed.
-    pieces: Mutex<Option<Arc<Pieces>>>,
-    host: Arc<dyn Host>,
-}
-
-impl Store {
-    fn open(&self) -> Result<Arc<Pieces>, StorageError> {
-        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        pieces
-            .ok_or_else(|| StorageError::new(StorageErrorKind::Other, "object-store: the torrent is closed"))
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Pieces) -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
-        let pieces = self.open()?;
-        run_blocking(&*self.host, move || work(&pieces)).await
-    }
-}
-
-impl TorrentStore for Store {
-    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        Box::pin(async { Ok(self.open()?.sealed()) })
-    }
-
-    fn read(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        length: u32,
-    ) -> BoxFuture<'_, Result<Block, StorageError>> {
-        Box::pin(async move {
-            // An object comes in memory of its own.
-            let buffer = match self.open()?.is_begun(piece) {
-                true => Some(self.host.buffer(length as usize).await),
-                false => None,
-            };
-            self.blocking(move |pieces| pieces.read(piece, offset, length, buffer)).await
-        })
-    }
-
-    fn write(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        blocks: Vec<Block>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |pieces| pieces.write(piece, offset, &blocks)))
-    }
-
-    fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |pieces| pieces.seal(piece)))
-    }
-
-    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(self.blocking(|pieces| Ok(Some(pieces.checkpoint().into()))))
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async {
-            let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(pieces) = pieces else { return Ok(()) };
-            run_blocking(&*self.host, move || pieces.close()).await;
-            Ok(())
+            Ok(Blocking::boxed(Arc::new(pieces), host))
         })
     }
 }

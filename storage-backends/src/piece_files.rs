@@ -10,8 +10,9 @@
 //! **A name proves nothing**: anybody may have put a file there. The store vouches for a piece when its file is the one
 //! that it sealed, by inode, length and time of the last write, which a checkpoint saves; every other file is hashed
 //! at the start like any data that is found. A file that is replaced or written while the client runs is
-//! [corrupt](bt_api::StorageErrorKind::Corrupt) from then on, one that is gone
-//! [missing](bt_api::StorageErrorKind::Missing): either piece is wanted again. No symbolic link is followed.
+//! [corrupt](bt_api::StorageErrorKind::Corrupt) from then on, unless it holds the same piece still, and one that is gone
+//! [missing](bt_api::StorageErrorKind::Missing): either piece is wanted again. No symbolic link below the folder is
+//! followed. Several programs may use one folder, each with other torrents.
 //!
 //! A power cut may also cost what was not forced to the disk: see the key `sync`. Files are never deleted, since
 //! another torrent may need them. The store needs real files, in simulations too.
@@ -21,13 +22,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bt_api::{
-    Block, BoxFuture, BuildError, Bytes, Host, PieceIndex, PieceSet, Plugin, StorageBackend, StorageError,
-    Torrent, TorrentStore, plugin, run_blocking,
+    BoxFuture, BuildError, Host, Plugin, StorageBackend, StorageError, Torrent, TorrentStore, plugin,
+    run_blocking,
 };
 use serde::{Deserialize, Serialize};
 
 use self::pieces::Pieces;
 use self::pool::Pool;
+use crate::blocking::Blocking;
 
 mod pieces;
 mod pool;
@@ -97,63 +99,7 @@ impl StorageBackend for PieceFiles {
             let pool = self.pool(torrent.folder.join(&self.config.folder))?;
             let sync = self.config.sync;
             let pieces = run_blocking(&*host, move || Pieces::open(torrent, pool, sync)).await?;
-            Ok(Box::new(Store { pieces: Arc::new(pieces), host }) as Box<dyn TorrentStore>)
+            Ok(Blocking::boxed(Arc::new(pieces), host))
         })
-    }
-}
-
-/// [`Pieces`] does the work, where blocking does no harm.
-struct Store {
-    pieces: Arc<Pieces>,
-    host: Arc<dyn Host>,
-}
-
-impl Store {
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Pieces) -> T + Send + 'static) -> T {
-        let pieces = self.pieces.clone();
-        run_blocking(&*self.host, move || work(&pieces)).await
-    }
-}
-
-impl TorrentStore for Store {
-    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        Box::pin(async { Ok(self.pieces.sealed()) })
-    }
-
-    fn read(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        length: u32,
-    ) -> BoxFuture<'_, Result<Block, StorageError>> {
-        Box::pin(async move {
-            let mut buffer = self.host.buffer(length as usize).await;
-            self.blocking(move |pieces| {
-                pieces.read(piece, offset, &mut buffer)?;
-                Ok(buffer.freeze())
-            })
-            .await
-        })
-    }
-
-    fn write(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        blocks: Vec<Block>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |pieces| pieces.write(piece, offset, &blocks)))
-    }
-
-    fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(move |pieces| pieces.seal(piece)))
-    }
-
-    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(self.blocking(|pieces| Ok(Some(pieces.checkpoint()?.into()))))
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(self.blocking(Pieces::close))
     }
 }

@@ -259,6 +259,26 @@ fn what_cannot_be_handed_over_stays() {
     assert!(store.held().is_full());
 }
 
+/// The wrapped store is full: what it has is read all the same.
+#[test]
+fn who_reads_needs_no_room() {
+    let (torrent, host) = (torrent("unused".as_ref(), &[("a", 12)], 4), TestHost::new());
+    let config =
+        faulty::Config { capacity: bt_api::config::Limit::At(bt_api::config::Size(4)), ..Default::default() };
+    let inner = memory(&torrent, &host);
+    let full = Faulty::build(config).unwrap().wrap(inner, Arc::new(torrent.clone()), host.clone());
+    let store = Waiting(cache("8 B", true).wrap(full, Arc::new(torrent), host));
+    for (piece, bytes) in [(0, b"aaaa"), (1, b"bbbb"), (2, b"cccc")] {
+        store.write(piece, 0, bytes).unwrap();
+        if piece == 0 {
+            store.seal(piece);
+        }
+    }
+    assert_eq!(store.write(0, 0, b"more").unwrap_err().kind(), StorageErrorKind::Full);
+    assert_eq!(store.read(0, 1, 2).unwrap(), b"aa");
+    assert_eq!(store.read(1, 0, 4).unwrap(), b"bbbb", "nothing left for it");
+}
+
 /// A block that the cache kept would keep its buffer from the client's pool.
 #[test]
 fn no_block_is_kept() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bt_api::testkit::TestHost;
 use bt_api::{Host, PieceIndex, StorageError, StorageErrorKind, Torrent};
-use bt_storage::compact::{Compact, CompactStore, Config, LongerFile, SyncWhen};
+use bt_storage::compact::{Compact, Config, LongerFile, Places, SyncWhen};
 use common::{Waiting, hash_pieces, pattern, torrent};
 use futures::FutureExt;
 use futures::executor::block_on;
@@ -42,8 +42,8 @@ impl Place {
 
     fn try_open(&self, config: Config, host: Arc<dyn Host>) -> Result<Open, StorageError> {
         let backend = Compact::new(config).unwrap();
-        let store = block_on(backend.open_store(Arc::new(self.torrent.clone()), host))?;
-        Ok(Open(store))
+        let (store, places) = block_on(backend.open_store(Arc::new(self.torrent.clone()), host))?;
+        Ok(Open(Waiting(store), places))
     }
 
     fn open(&self) -> Open {
@@ -72,38 +72,33 @@ impl Place {
 }
 
 /// An open store, whose calls wait for their answer.
-struct Open(CompactStore);
+struct Open(Waiting, Places);
 
 impl Open {
     fn slots(&self) -> Vec<Option<u32>> {
-        self.0.placement().slots().map(|piece| piece.map(|piece| piece.0)).collect()
+        self.1.now().slots().map(|piece| piece.map(|piece| piece.0)).collect()
     }
 
     fn held(&self) -> Vec<u32> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.held()).unwrap().iter().map(|piece| piece.0).collect()
+        self.0.pieces_held()
     }
 
     fn read(&self, piece: u32, offset: u32, length: u32) -> Result<Vec<u8>, StorageError> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.read(PieceIndex(piece), offset, length)).map(|block| block.to_vec())
+        self.0.read(piece, offset, length)
     }
 
     fn write(&self, piece: u32, offset: u32, bytes: &[u8]) -> Result<(), StorageError> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.write(PieceIndex(piece), offset, vec![bytes.to_vec().into()]))
+        self.0.write(piece, offset, bytes)
     }
 
     fn seal(&self, piece: u32) -> Result<(), StorageError> {
-        use bt_api::TorrentStore as _;
-        block_on(self.0.seal(PieceIndex(piece)))
+        block_on(self.0.0.seal(PieceIndex(piece)))
     }
 
     /// What it saves at its end.
     fn ends(self) -> Option<bt_api::Bytes> {
-        let store = Waiting(Box::new(self.0));
-        let saved = store.checkpoint().unwrap();
-        store.close().unwrap();
+        let saved = self.0.checkpoint().unwrap();
+        self.0.close().unwrap();
         saved
     }
 }
@@ -292,6 +287,31 @@ fn case_43_a_stopped_check_marks_nothing() {
     let store = place.try_open(Config::default(), host.clone()).unwrap();
     assert_eq!(host.pieces_looked_at(), 10);
     assert_eq!(store.held(), (0..7).collect::<Vec<_>>());
+}
+
+/// Two programs with one folder, as two backends are: only one of them writes, and moves pieces about.
+#[test]
+fn a_file_that_another_program_writes_is_left_to_it() {
+    let place = Place::new(12, 4);
+    let (first, second) = (place.open(), place.open());
+    place.arrives(&first, 2).unwrap();
+    // It is there now, and was not when the second one started.
+    let third = place.open();
+    for other in [&second, &third] {
+        assert_eq!(place.arrives(other, 0).unwrap_err().kind(), StorageErrorKind::Corrupt);
+    }
+    let error = third.write(0, 0, b"evil").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "writing \"t/a\": another program is writing there, so nothing is written"
+    );
+    assert_eq!(third.read(2, 0, 4).unwrap(), place.piece(2));
+    place.arrives(&first, 0).unwrap();
+    first.ends();
+    let fourth = place.open();
+    place.arrives(&fourth, 1).unwrap();
+    assert_eq!(fourth.held(), [0, 1, 2]);
+    assert_eq!(place.file("a"), place.content);
 }
 
 /// Case 44 of the original's tests, as departed from (SW-23): an error has a kind, no piece is lost by it,

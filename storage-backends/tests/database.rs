@@ -5,9 +5,10 @@ mod common;
 use std::fs;
 
 use bt_api::testkit::TestHost;
-use bt_api::{InfoHash, Plugin, StorageBackend, StorageErrorKind, Torrent};
+use bt_api::{InfoHash, PieceIndex, Plugin, StorageBackend, StorageErrorKind, Torrent};
 use bt_storage::database::{Config, Database, SyncWhen};
 use common::{Waiting, blocks, open, pattern, torrent};
+use futures::executor::block_on;
 
 fn backend() -> Box<dyn StorageBackend> {
     Database::build(Config::default()).unwrap()
@@ -194,4 +195,33 @@ fn a_damaged_file_is_found_where_that_is_asked_for() {
     file[at + 99] ^= 1;
     fs::write(&path, file).unwrap();
     assert_eq!(kind(&*careful, &torrent), StorageErrorKind::Corrupt);
+}
+
+/// What is written to a file that no path leads to any more would be lost with the process.
+#[test]
+fn a_file_that_is_taken_away_while_running_is_told_and_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let torrent = torrent(folder.path(), &[("a", 12)], 4);
+    let other = Torrent { info_hash: InfoHash([4; 20]), ..torrent.clone() };
+    let (backend, path) = (backend(), folder.path().join("torrents.redb"));
+    let store = start(&*backend, &torrent);
+    store.write(0, 0, b"aaaa").unwrap();
+    store.seal(0);
+    store.write(1, 0, b"bbbb").unwrap();
+    fs::remove_file(&path).unwrap();
+    let is_told = |what: &str| {
+        let error = store.write(2, 0, b"cccc").unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().ends_with(what), "{error}");
+        let error = block_on(store.0.seal(PieceIndex(1))).unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::Corrupt, "{error}");
+        assert_eq!(store.checkpoint().unwrap_err().kind(), StorageErrorKind::Corrupt);
+        assert_eq!(kind(&*backend, &other), StorageErrorKind::Corrupt);
+    };
+    is_told("it was taken away while running, so nothing is written");
+    assert!(!path.exists());
+    fs::write(&path, b"somebody else's").unwrap();
+    is_told("it was replaced by another file while running, so nothing is written");
+    assert_eq!(fs::read(&path).unwrap(), b"somebody else's");
+    assert_eq!(store.read(0, 0, 4).unwrap(), b"aaaa", "what is still there is read");
 }

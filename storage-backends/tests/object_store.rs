@@ -462,7 +462,7 @@ fn a_torrent_runs_once() {
     let (kind, _) = failure(open(&*backend, torrent.clone(), TestHost::new()).map(drop));
     assert_eq!(kind, StorageErrorKind::Denied);
     first.close().unwrap();
-    assert_eq!(failure(first.write(0, 0, b"aaaa")).0, StorageErrorKind::Other);
+    assert_eq!(first.write(0, 0, b"aaaa").unwrap_err().kind(), StorageErrorKind::Other);
     start(&*backend, &torrent);
 }
 
@@ -484,6 +484,9 @@ fn what_one_client_sealed_another_finds() {
     first.write(1, 0, b"bbbb").unwrap();
     first.seal(1);
     assert_eq!(first.read(1, 0, 4).unwrap(), b"bbbb");
+    // What the other one made of it is the same piece: nobody fetches it again.
+    assert_eq!(second.read(1, 1, 2).unwrap(), b"bb");
+    assert_eq!((first.pieces_held(), second.pieces_held()), (vec![0, 1], vec![0, 1]));
 }
 
 #[test]

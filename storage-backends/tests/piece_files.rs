@@ -167,6 +167,49 @@ fn files_that_change_while_it_runs_are_noticed() {
     assert_eq!(store.pieces_held(), [0, 2]);
 }
 
+/// Two programs that use one folder, as two backends do.
+#[test]
+fn what_another_program_sealed_too_is_still_that_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = of(folder.path(), b"aaaabbbb");
+    let two = Torrent { info_hash: InfoHash([4; 20]), ..one.clone() };
+    let (first, second) =
+        (start(&*backend(SyncWhen::Checkpoint), &one), start(&*backend(SyncWhen::Checkpoint), &two));
+    for store in [&first, &second] {
+        store.write(0, 0, b"aaaa").unwrap();
+        store.seal(0);
+    }
+    assert_eq!(first.read(0, 1, 2).unwrap(), b"aa", "nobody fetches it again");
+    assert_eq!(first.pieces_held(), [0]);
+    // What both have begun is that of the one which came first.
+    let same = start(&*backend(SyncWhen::Checkpoint), &one);
+    first.write(1, 0, b"bb").unwrap();
+    let error = same.write(1, 0, b"evil").unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Corrupt);
+    assert!(error.to_string().contains("another program is writing there"), "{error}");
+    first.write(1, 2, b"bb").unwrap();
+    first.seal(1);
+    first.close().unwrap();
+    same.write(1, 0, b"bbbb").unwrap();
+}
+
+#[test]
+fn a_folder_that_is_taken_away_while_it_runs_ends_the_torrent() {
+    let folder = tempfile::tempdir().unwrap();
+    let torrent = of(folder.path(), b"aaaabbbb");
+    let store = start(&*backend(SyncWhen::Checkpoint), &torrent);
+    store.write(0, 0, b"aa").unwrap();
+    fs::remove_dir_all(folder.path().join("pieces")).unwrap();
+    assert_eq!(store.write(0, 2, b"aa").unwrap_err().kind(), StorageErrorKind::Missing);
+    // It is fetched again, and again there is nowhere to put it.
+    for piece in [0, 1] {
+        let error = store.write(piece, 0, b"aaaa").unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::Corrupt);
+        assert!(error.to_string().ends_with("its folder was taken away while running"), "{error}");
+    }
+    assert!(!folder.path().join("pieces").exists());
+}
+
 #[test]
 fn links_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The plug-ins that a profile names: found in the registry, checked, built.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bt_api::contain::contain;
 use bt_api::plugin::{self, Kind, Layer, Registration, Registry, Storage, Table, Tracker};
@@ -14,6 +14,14 @@ use toml::de::{DeTable, DeValue};
 use crate::text::Source;
 
 use super::ProfileError;
+
+/// What a profile is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Run,
+    /// To be printed: what only the user can say may be missing.
+    Print,
+}
 
 /// A plug-in that the profile names, with its whole configuration.
 pub(super) struct Chosen {
@@ -61,13 +69,14 @@ pub(super) fn names<K: Kind>() -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// Finds, checks and builds the plug-in that `table` names with `use`.
+/// Finds and checks the plug-in that `table` names with `use`.
 pub(super) fn choose<K: Kind>(
     source: &Source<'_>,
+    purpose: Purpose,
     mut table: Table<'_>,
-) -> Result<(Chosen, Box<K::Object>), ProfileError> {
+) -> Result<Chosen, ProfileError> {
     let (name, span) = take_use::<K>(source, &mut table)?;
-    choose_named::<K>(source, &name, span, table)
+    choose_named::<K>(source, purpose, &name, span, table)
 }
 
 /// Takes the name of the plug-in out of its table, and its place.
@@ -100,22 +109,30 @@ fn name_of<K: Kind>(
 
 fn choose_named<K: Kind>(
     source: &Source<'_>,
+    purpose: Purpose,
     name: &str,
     name_span: Range<usize>,
     config: Table<'_>,
-) -> Result<(Chosen, Box<K::Object>), ProfileError> {
+) -> Result<Chosen, ProfileError> {
     let registry = Registry::of::<K>();
     let found = registry.as_ref().map_err(Clone::clone).and_then(|all| all.find::<K>(name).copied());
     let registration = found.map_err(|error| source.error(Some(name_span.clone()), &error.to_string()))?;
     let wrong = |error: plugin::ConfigError| source.error(error.span, &error.message);
-    let object = plugin::build_registered::<K>(&registration, config.clone()).map_err(wrong)?;
+    let built = plugin::build_registered::<K>(&registration, config.clone());
+    let may_wait = purpose == Purpose::Print && built.as_ref().is_err_and(|error| error.unset);
+    if !may_wait {
+        built.map_err(wrong)?;
+    }
     let chosen = Chosen { registration, effective: registration.effective(config).map_err(wrong)? };
+    if may_wait {
+        return Ok(chosen);
+    }
     // What it says of itself must be what it takes, or the printed profile would not load.
     chosen.try_build::<K>().map_err(|error| {
         let message = format!("the {} `{name}` refuses its own effective configuration: {error}", K::NAME);
         source.error(Some(name_span), &message)
     })?;
-    Ok((chosen, object))
+    Ok(chosen)
 }
 
 /// A storage backend and the layers around it.
@@ -123,12 +140,13 @@ pub(super) struct LayeredStorage {
     inner: Chosen,
     /// The outermost last.
     layers: Vec<Chosen>,
-    backend: Arc<dyn StorageBackend>,
+    backend: OnceLock<Arc<dyn StorageBackend>>,
 }
 
 impl LayeredStorage {
+    /// The one that all torrents share.
     pub(super) fn backend(&self) -> Arc<dyn StorageBackend> {
-        self.backend.clone()
+        self.backend.get_or_init(|| self.build()).clone()
     }
 
     /// A backend of its own, with layers of its own.
@@ -178,6 +196,7 @@ impl StorageBackend for Layered {
 /// Reads `[storage]` and its `[[storage.layer]]`s.
 pub(super) fn choose_storage(
     source: &Source<'_>,
+    purpose: Purpose,
     mut table: Table<'_>,
 ) -> Result<LayeredStorage, ProfileError> {
     let mut layers = Vec::new();
@@ -188,19 +207,23 @@ pub(super) fn choose_storage(
             return Err(source.error(Some(span), message));
         };
         for layer in list {
-            layers.push(choose::<Layer>(source, super::as_table(source, "[[storage.layer]]", layer)?)?);
+            let layer = super::as_table(source, "[[storage.layer]]", layer)?;
+            layers.push(choose::<Layer>(source, purpose, layer)?);
         }
     }
-    let (inner, backend) = choose::<Storage>(source, table)?;
-    let (layers, wrappers) = layers.into_iter().unzip();
-    Ok(LayeredStorage { inner, layers, backend: Arc::new(Layered { inner: backend, layers: wrappers }) })
+    Ok(LayeredStorage { inner: choose::<Storage>(source, purpose, table)?, layers, backend: OnceLock::new() })
 }
 
-/// The tracker clients of a profile, in its order.
-pub(super) type Trackers = Vec<(Chosen, Arc<dyn TrackerClient>)>;
+/// The tracker clients of a profile, in its order; those of one run, which all torrents share, are made when they are
+/// first asked for.
+pub(super) type Trackers = Vec<(Chosen, OnceLock<Arc<dyn TrackerClient>>)>;
 
 /// Reads `[tracker]`, its list of clients and the table of each.
-pub(super) fn choose_trackers(source: &Source<'_>, mut table: Table<'_>) -> Result<Trackers, ProfileError> {
+pub(super) fn choose_trackers(
+    source: &Source<'_>,
+    purpose: Purpose,
+    mut table: Table<'_>,
+) -> Result<Trackers, ProfileError> {
     let whole = table.span();
     let names: Vec<Spanned<DeValue<'_>>> = match table.get_mut().remove("use") {
         None => {
@@ -233,13 +256,15 @@ pub(super) fn choose_trackers(source: &Source<'_>, mut table: Table<'_>) -> Resu
             Some(config) => super::as_table(source, &format!("[tracker.{name}]"), config)?,
             None => Spanned::new(span.clone(), DeTable::new()),
         };
-        let (chosen, client) = choose_named::<Tracker>(source, &name, span.clone(), config)?;
-        contain(|| client.schemes()).map_err(|said| {
-            let message =
-                format!("the tracker client `{name}` panicked when it was asked for its schemes: {said}");
-            source.error(Some(span), &message)
-        })?;
-        trackers.push((chosen, Arc::from(client)));
+        let chosen = choose_named::<Tracker>(source, purpose, &name, span.clone(), config)?;
+        if purpose == Purpose::Run {
+            contain(|| chosen.build::<Tracker>().schemes().len()).map_err(|said| {
+                let message =
+                    format!("the tracker client `{name}` panicked when it was asked for its schemes: {said}");
+                source.error(Some(span), &message)
+            })?;
+        }
+        trackers.push((chosen, OnceLock::new()));
     }
     if let Some((key, value)) = table.get_ref().iter().next() {
         let key_name = key.get_ref();

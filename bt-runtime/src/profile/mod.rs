@@ -8,7 +8,7 @@ mod check;
 mod choose;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bt_api::plugin::{self, Choke, Kind, Piece, Registration};
 use bt_api::{ChokePolicy, PiecePolicy, StorageBackend, TrackerClient};
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use choose::{Chosen, LayeredStorage, Trackers, choose, choose_storage, choose_trackers};
+use choose::{Chosen, LayeredStorage, Purpose, Trackers, choose, choose_storage, choose_trackers};
 
 use crate::text::{self, Source};
 
@@ -62,9 +62,22 @@ impl Profile {
     /// # Errors
     /// Whatever is wrong with it, at its place.
     pub fn load(name: &str, sets: &[String]) -> Result<Self, ProfileError> {
-        let found =
-            text::find("profile", name, None, Self::MAX_TEXT).map_err(|why| ProfileError::new(&why))?;
-        Self::read(&found.name, &found.file, &found.text, sets)
+        let found = Self::find(name)?;
+        Self::read(&found.name, &found.file, &found.text, sets, Purpose::Run)
+    }
+
+    /// The effective profile `name` with `sets` as TOML: what [`to_toml`](Self::to_toml) answers, but also where a key
+    /// that only its user can fill in is left open, so that it cannot run yet.
+    ///
+    /// # Errors
+    /// Whatever else is wrong with it, as [`load`](Self::load).
+    pub fn printed(name: &str, sets: &[String]) -> Result<String, ProfileError> {
+        let found = Self::find(name)?;
+        Self::read(&found.name, &found.file, &found.text, sets, Purpose::Print).map(|read| read.to_toml())
+    }
+
+    fn find(name: &str) -> Result<text::Found, ProfileError> {
+        text::find("profile", name, None, Self::MAX_TEXT).map_err(|why| ProfileError::new(&why))
     }
 
     /// Reads a profile from `text`; `name` is its name, and `NAME.toml` stands in messages.
@@ -72,12 +85,18 @@ impl Profile {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_text(name: &str, text: &str, sets: &[String]) -> Result<Self, ProfileError> {
-        Self::read(name, &format!("{name}.toml"), text, sets)
+        Self::read(name, &format!("{name}.toml"), text, sets, Purpose::Run)
     }
 
-    fn read(name: &str, file: &str, text: &str, sets: &[String]) -> Result<Self, ProfileError> {
+    fn read(
+        name: &str,
+        file: &str,
+        text: &str,
+        sets: &[String],
+        purpose: Purpose,
+    ) -> Result<Self, ProfileError> {
         let source = Source::new(file, text, sets, "peers.max-initiate=60")?;
-        Self::from_tables(name, text, &source, source.tables()?, None)
+        Self::of_tables(name, text, &source, source.tables()?, None, purpose)
     }
 
     /// Reads a profile from its `tables`, wherever in `source` they come from; what is missing is told at `place`,
@@ -89,8 +108,19 @@ impl Profile {
         name: &str,
         source_text: &str,
         source: &Source<'_>,
+        tables: DeTable<'_>,
+        place: Option<Range<usize>>,
+    ) -> Result<Self, ProfileError> {
+        Self::of_tables(name, source_text, source, tables, place, Purpose::Run)
+    }
+
+    fn of_tables(
+        name: &str,
+        source_text: &str,
+        source: &Source<'_>,
         mut tables: DeTable<'_>,
         place: Option<Range<usize>>,
+        purpose: Purpose,
     ) -> Result<Self, ProfileError> {
         if let Some(unknown) = tables.keys().find(|key| !Self::TABLES.contains(&key.get_ref().as_ref())) {
             let expected: Vec<String> = Self::TABLES.iter().map(|name| format!("`{name}`")).collect();
@@ -98,10 +128,12 @@ impl Profile {
             let message = format!("unknown table `{found}`, expected one of {expected}");
             return Err(source.error(Some(unknown.span()), &message));
         }
-        let (choke, _) = choose::<Choke>(source, table::<Choke>(source, &mut tables, &place)?)?;
-        let (piece, _) = choose::<Piece>(source, table::<Piece>(source, &mut tables, &place)?)?;
-        let storage = choose_storage(source, table::<plugin::Storage>(source, &mut tables, &place)?)?;
-        let trackers = choose_trackers(source, table::<plugin::Tracker>(source, &mut tables, &place)?)?;
+        let choke = choose::<Choke>(source, purpose, table::<Choke>(source, &mut tables, &place)?)?;
+        let piece = choose::<Piece>(source, purpose, table::<Piece>(source, &mut tables, &place)?)?;
+        let storage = table::<plugin::Storage>(source, &mut tables, &place)?;
+        let storage = choose_storage(source, purpose, storage)?;
+        let trackers = table::<plugin::Tracker>(source, &mut tables, &place)?;
+        let trackers = choose_trackers(source, purpose, trackers)?;
         Ok(Self {
             name: name.to_owned(),
             source_text: source_text.to_owned(),
@@ -144,7 +176,11 @@ impl Profile {
 
     /// The tracker clients, each with its name, in the order of the profile; one value serves every torrent.
     pub fn trackers(&self) -> Vec<(String, Arc<dyn TrackerClient>)> {
-        self.trackers.iter().map(|(chosen, client)| (chosen.name().to_owned(), client.clone())).collect()
+        let shared = |(chosen, client): &(Chosen, OnceLock<Arc<dyn TrackerClient>>)| {
+            let client = client.get_or_init(|| Arc::from(chosen.build::<plugin::Tracker>()));
+            (chosen.name().to_owned(), client.clone())
+        };
+        self.trackers.iter().map(shared).collect()
     }
 
     /// New tracker clients, as those of another process; as [`trackers`](Self::trackers) otherwise.

@@ -47,7 +47,7 @@ impl Plugin for PeerFile {
 
     fn build(config: Config) -> Result<Box<dyn TrackerClient>, BuildError> {
         if config.path.as_os_str().is_empty() {
-            return Err(BuildError::new("path", "must name a file of peers, one ADDRESS:PORT a line"));
+            return Err(BuildError::unset("path", "must name a file of peers, one ADDRESS:PORT a line"));
         }
         if config.interval.get().is_zero() {
             return Err(BuildError::new("interval", "must be longer than \"0 s\""));

@@ -10,7 +10,7 @@ use bt_api::{
     Pieces, StorageError, SwarmView, Torrent, TorrentLayout, TorrentStore, rng,
 };
 use bt_policies::piece::rarest_first::{Config as PieceConfig, RarestFirst};
-use bt_storage::compact::{Compact, CompactStore, Config, SyncWhen};
+use bt_storage::compact::{Compact, Config, Places, SyncWhen};
 use futures::executor::block_on;
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
@@ -73,7 +73,8 @@ struct Client {
     torrent: Arc<Torrent>,
     content: Vec<u8>,
     fill: u8,
-    store: CompactStore,
+    store: Box<dyn TorrentStore>,
+    places: Places,
     pieces: Pieces,
     policy: RarestFirst,
     endgame: bool,
@@ -108,13 +109,14 @@ impl Client {
         let host: Arc<dyn Host> = TestHost::new();
         let backend = Compact::new(Config { fill, sync: SyncWhen::Never, ..Config::default() })
             .map_err(|error| format!("{error:?}"))?;
-        let store = block_on(backend.open_store(torrent.clone(), host)).map_err(|error| error.to_string())?;
+        let opened = block_on(backend.open_store(torrent.clone(), host));
+        let (store, places) = opened.map_err(|error| error.to_string())?;
         let nothing = PieceSet::new(torrent.layout.piece_count());
         let mut rng = rng::stream(0, 0, "pieces");
         let pieces =
             Pieces::new(scenario.total, scenario.piece_length, scenario.request_size, nothing, &mut rng);
         let policy = RarestFirst::new(PieceConfig::default());
-        Ok(Self { folder, torrent, content, fill, store, pieces, policy, endgame: false })
+        Ok(Self { folder, torrent, content, fill, store, places, pieces, policy, endgame: false })
     }
 
     /// Fetches a piece: asks for all its blocks, writes them as they arrive, and hashes it when they are
@@ -164,7 +166,7 @@ impl Client {
                 differences.push(format!("{what} is {found}, recorded {recorded}"));
             }
         };
-        let placement = self.store.placement();
+        let placement = self.places.now();
         let slots = (0..placement.pieces())
             .filter_map(|piece| placement.slot_of(PieceIndex(piece)).map(|slot| (piece, slot.0)));
         compare("ok", &ok, &event.ok);

@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 use tempfile::TempDir;
 
 use super::*;
-use crate::compact::{Compact, CompactStore, Config};
+use crate::compact::{Compact, Config, Places};
 
 /// A download that is killed again and again, without ever saying so to anybody.
 struct Victim {
@@ -52,7 +52,7 @@ impl Victim {
         &self.content[at..at + self.torrent.layout.piece_length(piece) as usize]
     }
 
-    fn open(&self, saved: Option<Bytes>) -> CompactStore {
+    fn open(&self, saved: Option<Bytes>) -> (Box<dyn TorrentStore>, Places) {
         let torrent = Arc::new(Torrent { saved, ..self.torrent.clone() });
         block_on(Compact::new(Config::default()).unwrap().open_store(torrent, TestHost::new())).unwrap()
     }
@@ -61,7 +61,7 @@ impl Victim {
     /// found.
     fn is_found(&self, when: &str) {
         for saved in [None, self.saved.clone()] {
-            let store = self.open(saved.clone());
+            let (store, places) = self.open(saved.clone());
             let held = block_on(store.held()).unwrap();
             // Of equal pieces it is all the same which is had; so it is where the short last piece is the beginning of
             // the one in whose slot it stands.
@@ -72,7 +72,7 @@ impl Victim {
             for piece in self.verified.iter() {
                 let count = |set: &PieceSet| set.iter().filter(|&other| alike(other, piece)).count();
                 let (found, had) = (count(&held), count(&self.verified));
-                assert!(found >= had, "piece {piece} is lost {when}, {saved:?}: {:?}", store.placement());
+                assert!(found >= had, "piece {piece} is lost {when}, {saved:?}: {:?}", places.now());
             }
             for piece in held.iter() {
                 let bytes = self.bytes_of(piece);
@@ -82,10 +82,9 @@ impl Victim {
         }
     }
 
-    /// Lets `piece` arrive in `store`, with a kill at each step and in the middle of it.
-    fn arrives(&mut self, store: &CompactStore, piece: PieceIndex) {
+    /// Lets `piece` arrive, with a kill at each step and in the middle of it.
+    fn arrives(&mut self, Places(slots): &Places, piece: PieceIndex) {
         let length = self.torrent.layout.piece_length(piece);
-        let slots = &store.slots;
         for step in slots.placement().plan(piece) {
             if let Step::Move { from, to, .. } = step {
                 for part in 0..self.torrent.layout.piece_length(to) {
@@ -133,20 +132,20 @@ proptest! {
         for (i, length) in lengths.iter().enumerate().filter(|(i, _)| litter >> i & 1 == 1) {
             fs::write(t.join(i.to_string()), vec![b'?'; *length as usize]).unwrap();
         }
-        let mut store = victim.open(None);
+        let (mut store, mut places) = victim.open(None);
         // Twice: of equal pieces another one may be had after a restart.
         let rounds = order.iter().chain(&order).map(|&piece| PieceIndex(piece));
         for (nth, piece) in rounds.enumerate() {
             if piece.0 >= victim.torrent.layout.piece_count() || victim.verified.contains(piece) {
                 continue;
             }
-            victim.arrives(&store, piece);
+            victim.arrives(&places, piece);
             if checkpoints >> nth & 1 == 1 {
                 victim.saved = block_on(store.checkpoint()).unwrap();
                 victim.is_found("after a checkpoint");
             }
             if restarts >> nth & 1 == 1 {
-                store = victim.open(victim.saved.clone());
+                (store, places) = victim.open(victim.saved.clone());
                 victim.verified = block_on(store.held()).unwrap();
             }
         }
@@ -158,14 +157,14 @@ proptest! {
 #[test]
 fn what_a_clean_end_saved_is_taken_unread() {
     let mut victim = Victim::new(&[9, 7, 5], 4, 7);
-    let store = victim.open(None);
-    [3, 4, 0].map(PieceIndex).iter().for_each(|&piece| victim.arrives(&store, piece));
+    let (store, places) = victim.open(None);
+    [3, 4, 0].map(PieceIndex).iter().for_each(|&piece| victim.arrives(&places, piece));
     let saved = block_on(store.checkpoint()).unwrap();
     block_on(store.close()).unwrap();
     let (torrent, host) = (Torrent { saved, ..victim.torrent.clone() }, TestHost::new());
     let opening = Compact::new(Config::default()).unwrap().open_store(Arc::new(torrent), host.clone());
-    let again = block_on(opening).unwrap();
-    assert_eq!(again.placement(), store.placement());
+    let (again, places_again) = block_on(opening).unwrap();
+    assert_eq!(places_again.now(), places.now());
     assert_eq!(block_on(again.held()).unwrap(), victim.verified);
     assert_eq!(host.pieces_looked_at(), 0);
 }

@@ -10,10 +10,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use bt_api::{Block, PieceIndex, PieceSet, StorageError, StorageErrorKind};
+use bt_api::{Block, Bytes, PieceIndex, PieceSet, StorageError, StorageErrorKind};
 
 use super::placement::{Placement, Step};
 use super::saved;
+use crate::blocking::{BlockingStore, Space};
 use crate::disk::{Disk, Sync};
 
 /// The slots of one torrent and what is in them.
@@ -55,66 +56,6 @@ impl Slots {
 
     pub(super) fn placement(&self) -> Placement {
         self.traffic().placement.clone()
-    }
-
-    /// The pieces that matched their hashes, and were not written since.
-    pub(super) fn sealed(&self) -> PieceSet {
-        let traffic = self.traffic();
-        let slots = self.disk.sealed();
-        let mut pieces = PieceSet::new(slots.pieces());
-        slots.iter().filter_map(|slot| traffic.placement.piece_in(slot)).for_each(|piece| {
-            pieces.insert(piece);
-        });
-        pieces
-    }
-
-    /// Fills `into` from `offset` of `piece`. Of a piece that has no place yet, what lies in its own slot is read,
-    /// where nothing else was put there: so somebody's file that was there before us is seen.
-    pub(super) fn read(&self, piece: PieceIndex, offset: u32, into: &mut [u8]) -> Result<(), StorageError> {
-        if let Some(place) = self.enter(piece) {
-            return self.disk.read(place.slot, offset, into);
-        }
-        if self.traffic().placement.piece_in(piece).is_some() {
-            return Err(nowhere(&format!("reading {} bytes at {offset} of", into.len()), piece));
-        }
-        self.disk.read(piece, offset, into)
-    }
-
-    /// Writes `blocks` end to end from `offset` of `piece`, which gets a place first if it has none.
-    pub(super) fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
-        let length: usize = blocks.iter().map(|block| block.len()).sum();
-        let place = match self.enter(piece) {
-            Some(place) => place,
-            None => self.place(piece, offset..offset + length as u32)?,
-        };
-        self.disk.write(place.slot, offset, blocks)
-    }
-
-    /// Notes that `piece` matched its hash, and forces it to the disk first where the profile says so.
-    pub(super) fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
-        let place = self.enter(piece).ok_or_else(|| nowhere("sealing", piece))?;
-        if self.disk.syncs_at_seal() {
-            self.disk.sync_slot(place.slot, Sync::Data)?;
-        }
-        self.disk.seal(place.slot);
-        Ok(())
-    }
-
-    /// Forces what was written to the disk, and answers what tells at the next start who is where.
-    pub(super) fn checkpoint(&self) -> Result<Vec<u8>, StorageError> {
-        let (before, sealed) = (self.placement(), self.disk.sealed());
-        self.disk.sync()?;
-        // Nothing moves between a look at the files and a look at who is where. What moved since before they
-        // were forced to the disk is perhaps not there: it is hashed at the next start.
-        let _turn = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut saved = self.disk.saved(&sealed);
-        self.disowned.store(false, Ordering::Relaxed);
-        let now = self.placement();
-        let moved = |slot: &PieceIndex| before.piece_in(*slot) != now.piece_in(*slot);
-        for slot in saved.sealed.iter().filter(moved).collect::<Vec<_>>() {
-            saved.sealed.remove(slot);
-        }
-        Ok(saved::encode(&saved, &now, self.disk.torrent()))
     }
 
     /// Gives `piece` a place, and keeps it there for as long as the answer is kept. The bytes in `soon` are written next,
@@ -192,6 +133,64 @@ impl Slots {
 
     fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BlockingStore for Slots {
+    fn held(&self) -> Result<PieceSet, StorageError> {
+        let traffic = self.traffic();
+        let slots = self.disk.sealed();
+        let mut pieces = PieceSet::new(slots.pieces());
+        slots.iter().filter_map(|slot| traffic.placement.piece_in(slot)).for_each(|piece| {
+            pieces.insert(piece);
+        });
+        Ok(pieces)
+    }
+
+    /// Of a piece that has no place yet, what lies in its own slot is read,
+    /// where nothing else was put there: so somebody's file that was there before us is seen.
+    fn read(&self, piece: PieceIndex, offset: u32, space: Space) -> Result<Block, StorageError> {
+        let place = self.enter(piece);
+        if place.is_none() && self.traffic().placement.piece_in(piece).is_some() {
+            return Err(nowhere(&format!("reading {} bytes at {offset} of", space.length), piece));
+        }
+        let slot = place.as_ref().map_or(piece, |place| place.slot);
+        space.fill(|into| self.disk.read(slot, offset, into))
+    }
+
+    /// A piece that has no place gets one first.
+    fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
+        let length: usize = blocks.iter().map(|block| block.len()).sum();
+        let place = match self.enter(piece) {
+            Some(place) => place,
+            None => self.place(piece, offset..offset + length as u32)?,
+        };
+        self.disk.write(place.slot, offset, blocks)
+    }
+
+    fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
+        let place = self.enter(piece).ok_or_else(|| nowhere("sealing", piece))?;
+        self.disk.seal(place.slot, piece)
+    }
+
+    fn checkpoint(&self) -> Result<Option<Bytes>, StorageError> {
+        let (before, sealed) = (self.placement(), self.disk.sealed());
+        self.disk.sync()?;
+        // Nothing moves between a look at the files and a look at who is where. What moved since before they
+        // were forced to the disk is perhaps not there: it is hashed at the next start.
+        let _turn = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut saved = self.disk.saved(&sealed);
+        self.disowned.store(false, Ordering::Relaxed);
+        let now = self.placement();
+        let moved = |slot: &PieceIndex| before.piece_in(*slot) != now.piece_in(*slot);
+        for slot in saved.sealed.iter().filter(moved).collect::<Vec<_>>() {
+            saved.sealed.remove(slot);
+        }
+        Ok(Some(saved::encode(&saved, &now, self.disk.torrent()).into()))
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        self.disk.close()
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -40,6 +41,8 @@ pub(super) struct DatabaseFile {
     seals: Mutex<Vec<Arc<Seal>>>,
     /// Held by whoever commits seals.
     committing: Mutex<()>,
+    /// Which file it is, device and inode, once it was opened.
+    identity: Mutex<Option<(u64, u64)>>,
     /// The torrents that run.
     pub(super) torrents: Mutex<BTreeSet<[u8; 20]>>,
 }
@@ -65,6 +68,7 @@ impl DatabaseFile {
             pending: AtomicBool::new(false),
             seals: Mutex::default(),
             committing: Mutex::default(),
+            identity: Mutex::default(),
             torrents: Mutex::default(),
         }
     }
@@ -72,6 +76,7 @@ impl DatabaseFile {
     /// Opens the file, if it is not open; `progress` is told how much of it was gone through, from 0 to 1.
     pub(super) fn open(&self, progress: impl Fn(f64) + 'static) -> Result<(), StorageError> {
         let mut opened = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        self.vet()?;
         if opened.database.is_some() {
             return Ok(());
         }
@@ -81,10 +86,12 @@ impl DatabaseFile {
         builder.set_repair_callback(move |session| progress(session.progress()));
         let open = || {
             let file = self.file()?;
+            let facts = file.metadata()?;
             let database = (self.how.create)(&builder, file)?;
             let begun = database.begin_write()?;
             rows::make_tables(&begun)?;
             begun.commit()?;
+            *lock(&self.identity) = Some((facts.dev(), facts.ino()));
             Ok(database)
         };
         opened.database = Some(open().map_err(|error| failed(&attempt, error))?);
@@ -107,6 +114,21 @@ impl DatabaseFile {
             }
             errno => errno.into(),
         })
+    }
+
+    /// Fails where the file was taken away or replaced since it was opened: what is written to it then is lost with the
+    /// process, and another one that is made in its place would lack what was sealed.
+    fn vet(&self) -> Result<(), StorageError> {
+        let Some(known) = *lock(&self.identity) else { return Ok(()) };
+        let attempt = || format!("writing to the database {:?}", self.how.path);
+        let what = match std::fs::symlink_metadata(&self.how.path) {
+            Ok(facts) if (facts.dev(), facts.ino()) == known => return Ok(()),
+            Ok(_) => "it was replaced by another file",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "it was taken away",
+            Err(error) => return Err(StorageError::io(attempt(), error)),
+        };
+        let message = format!("{}: {what} while running, so nothing is written", attempt());
+        Err(StorageError::new(StorageErrorKind::Corrupt, message))
     }
 
     /// What `work` answers, which `attempt` tells; a file that failed is opened again by the next call.
@@ -140,6 +162,7 @@ impl DatabaseFile {
         attempt: &str,
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StorageError> {
+        self.vet()?;
         let changed = self.with(attempt, |database| {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::None)?;
@@ -165,7 +188,8 @@ impl DatabaseFile {
             // Whoever took it panicked.
             batch.push(seal.clone());
         }
-        let committed = self.with(&format!("sealing {} pieces", batch.len()), |database| {
+        let attempt = format!("sealing {} pieces", batch.len());
+        let commit = |database: &Database| {
             let mut transaction = database.begin_write()?;
             let durability = match self.how.sync {
                 SyncWhen::Seal => Durability::Immediate,
@@ -176,7 +200,8 @@ impl DatabaseFile {
                 batch.iter().map(|seal| rows::seal(&transaction, &seal.piece)).collect::<Result<_, _>>()?;
             transaction.commit()?;
             Ok(sealed)
-        });
+        };
+        let committed = self.vet().and_then(|()| self.with(&attempt, commit));
         if self.how.sync == SyncWhen::Checkpoint {
             self.pending.store(true, Ordering::Release);
         }
@@ -195,10 +220,12 @@ impl DatabaseFile {
         if !self.pending.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let forced = self.with("committing the database to the disk", |database| {
-            let mut transaction = database.begin_write()?;
-            transaction.set_quick_repair(true);
-            Ok(transaction.commit()?)
+        let forced = self.vet().and_then(|()| {
+            self.with("committing the database to the disk", |database| {
+                let mut transaction = database.begin_write()?;
+                transaction.set_quick_repair(true);
+                Ok(transaction.commit()?)
+            })
         });
         forced.inspect_err(|_| self.pending.store(true, Ordering::Release))
     }

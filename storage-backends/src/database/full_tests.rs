@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bt_api::testkit::TestHost;
-use bt_api::{Block, Host, InfoHash, PieceHash, PieceIndex, StorageErrorKind, Torrent, TorrentLayout};
+use bt_api::testkit::storage::Waiting;
+use bt_api::{Host, InfoHash, PieceHash, PieceIndex, StorageErrorKind, Torrent, TorrentLayout};
+use futures::executor::block_on;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use super::SyncWhen;
 use super::file::{DatabaseFile, Open};
 use super::torrent::Claim;
+use crate::blocking::Blocking;
 
 /// Whether the disk is full.
 static FULL: AtomicBool = AtomicBool::new(false);
@@ -71,37 +74,34 @@ fn a_full_disk_costs_what_was_not_sealed_and_nothing_else() {
     };
     let host: Arc<dyn Host> = TestHost::new();
     let claim = Claim::new(Arc::new(torrent), file, &host).unwrap();
-    let write = |piece, offset, length, byte| {
-        claim.write(PieceIndex(piece), offset, &[Block::from(vec![byte; length])])
-    };
-    let read = |piece, offset, length| {
-        let mut bytes = vec![0; length];
-        claim.read(PieceIndex(piece), offset, &mut bytes).map(|()| bytes).map_err(|error| error.kind())
-    };
+    let store = Waiting(Blocking::boxed(Arc::new(claim), host));
+    let write = |piece, offset, length, byte| store.write(piece, offset, &vec![byte; length]);
+    let read = |piece, offset, length| store.read(piece, offset, length).map_err(|error| error.kind());
+    let seal = |piece| block_on(store.0.seal(PieceIndex(piece)));
     write(0, 0, 50_000, 1).unwrap();
     write(1, 0, 100_000, 2).unwrap();
-    claim.seal(PieceIndex(1)).unwrap();
+    seal(1).unwrap();
     // In the same row as what the seal committed.
     write(0, 50_000, 50_000, 3).unwrap();
     write(2, 0, 100_000, 4).unwrap();
 
     FULL.store(true, Ordering::Relaxed);
-    assert_eq!(claim.seal(PieceIndex(2)).unwrap_err().kind(), StorageErrorKind::Full);
-    let meanwhile = write(3, 0, 100_000, 5).and_then(|()| claim.seal(PieceIndex(3))).unwrap_err();
+    assert_eq!(seal(2).unwrap_err().kind(), StorageErrorKind::Full);
+    let meanwhile = write(3, 0, 100_000, 5).and_then(|()| seal(3)).unwrap_err();
     assert_eq!(meanwhile.kind(), StorageErrorKind::Full, "{meanwhile}");
 
     FULL.store(false, Ordering::Relaxed);
-    assert_eq!(claim.sealed().unwrap().iter().collect::<Vec<_>>(), [PieceIndex(1)]);
+    assert_eq!(store.pieces_held(), [1]);
     assert_eq!(read(1, 0, 100_000), Ok(vec![2; 100_000]));
     assert_eq!(read(0, 0, 50_000), Ok(vec![1; 50_000]));
     assert_eq!(read(0, 50_000, 1), Err(StorageErrorKind::Missing));
     for (piece, byte) in [(0, 6), (2, 4), (3, 5)] {
         // It is told to be wanted again, and nobody is told that it is there.
-        assert_eq!(claim.seal(PieceIndex(piece)).unwrap_err().kind(), StorageErrorKind::Missing);
+        assert_eq!(seal(piece).unwrap_err().kind(), StorageErrorKind::Missing);
         write(piece, 0, 100_000, byte).unwrap();
-        claim.seal(PieceIndex(piece)).unwrap();
+        seal(piece).unwrap();
         assert_eq!(read(piece, 0, 100_000), Ok(vec![byte; 100_000]));
     }
-    claim.checkpoint().unwrap();
-    assert!(claim.sealed().unwrap().is_full());
+    store.checkpoint().unwrap();
+    assert!(store.held().is_full());
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use bt_api::{Block, Host, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, TorrentLayout};
+use bt_api::{
+    Block, Bytes, Host, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, TorrentLayout,
+};
 use redb::ReadableDatabase;
 
 use super::file::{DatabaseFile, lock};
 use super::rows;
+use crate::blocking::{BlockingStore, Space};
 use crate::ranges::padding;
 
 /// A torrent's right to its part of the database, until it is dropped.
@@ -45,8 +48,10 @@ impl Claim {
             padding: padding(self.layout(), piece),
         }
     }
+}
 
-    pub(super) fn sealed(&self) -> Result<PieceSet, StorageError> {
+impl BlockingStore for Claim {
+    fn held(&self) -> Result<PieceSet, StorageError> {
         let sealed = self.file.with("listing the sealed pieces", |database| {
             rows::sealed(&database.begin_read()?, &self.torrent.info_hash.0)
         })?;
@@ -60,25 +65,32 @@ impl Claim {
         Ok(set)
     }
 
-    pub(super) fn read(&self, piece: PieceIndex, offset: u32, into: &mut [u8]) -> Result<(), StorageError> {
-        let attempt = format!("reading {} bytes at {offset} of piece {piece}", into.len());
-        self.file.with(&attempt, |database| {
-            rows::read(&database.begin_read()?, &self.piece(piece), offset, into)
-        })?
+    fn read(&self, piece: PieceIndex, offset: u32, space: Space) -> Result<Block, StorageError> {
+        let attempt = format!("reading {} bytes at {offset} of piece {piece}", space.length);
+        space.fill(|into| {
+            self.file.with(&attempt, |database| {
+                rows::read(&database.begin_read()?, &self.piece(piece), offset, into)
+            })?
+        })
     }
 
-    pub(super) fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
+    fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
         let length: usize = blocks.iter().map(|block| block.len()).sum();
         let attempt = format!("writing {length} bytes at {offset} of piece {piece}");
         let piece = self.piece(piece);
         self.file.change(&attempt, |transaction| rows::write(transaction, &piece, offset, blocks))
     }
 
-    pub(super) fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
+    fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
         self.file.seal(self.piece(piece))
     }
 
-    pub(super) fn checkpoint(&self) -> Result<(), StorageError> {
+    fn checkpoint(&self) -> Result<Option<Bytes>, StorageError> {
+        self.file.checkpoint().map(|()| None)
+    }
+
+    /// The last torrent closes the file when it lets go of it.
+    fn close(&self) -> Result<(), StorageError> {
         self.file.checkpoint()
     }
 }

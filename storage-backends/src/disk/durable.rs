@@ -1,8 +1,9 @@
 //! What of the files outlives the process, and how the next one tells that it did.
 
-use bt_api::{PieceIndex, PieceSet, StorageError};
-use rustix::fs::{fdatasync, fsync};
-use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
+
+use bt_api::{PieceIndex, PieceSet, StorageError, StorageErrorKind};
 
 use super::folder::{Access, attempt};
 use super::saved::{Saved, Stamp};
@@ -19,16 +20,38 @@ pub(crate) enum Sync {
 }
 
 impl Disk {
+    /// Notes that `slot` holds `piece`, which matched its hash, and forces it to the disk first where the profile says
+    /// so.
+    pub(crate) fn seal(&self, slot: PieceIndex, piece: PieceIndex) -> Result<(), StorageError> {
+        if self.table().doubted.contains(slot) {
+            self.write_again(slot, piece)?;
+        }
+        if self.syncs_at_seal() {
+            self.sync_slot(slot, Sync::Data)?;
+        }
+        self.table().seal(slot);
+        Ok(())
+    }
+
+    /// Writes what `slot` holds to where it is: after a failure the system takes it for written, and would not try to
+    /// again. It may also have dropped it: then the piece is missing.
+    fn write_again(&self, slot: PieceIndex, piece: PieceIndex) -> Result<(), StorageError> {
+        let found = self.copy(slot, slot, self.torrent.layout.piece_length(piece), true)?;
+        self.table().doubted.remove(slot);
+        if found == Some(self.torrent.piece_hashes[piece.as_usize()]) {
+            return Ok(());
+        }
+        let what =
+            format!("sealing piece {piece}: what was written is lost, since its file could not be synced");
+        Err(StorageError::new(StorageErrorKind::Missing, what))
+    }
+
     /// Forces the bytes of `slot` to the disk, or all that is new in its files.
     pub(crate) fn sync_slot(&self, slot: PieceIndex, what: Sync) -> Result<(), StorageError> {
         let length = self.torrent.layout.piece_length(slot);
         for span in self.torrent.layout.spans(slot, 0, length).filter(|span| !span.pad) {
             let handle = self.handle(span.file, Access::Read)?;
-            let synced = match what {
-                Sync::Data => fdatasync(&*handle),
-                Sync::All => fsync(&*handle),
-            };
-            synced.map_err(|errno| self.sync_error(span.file, errno))?;
+            self.force(span.file, &handle, what)?;
         }
         Ok(())
     }
@@ -45,6 +68,8 @@ impl Disk {
     /// written in between.
     pub(crate) fn saved(&self, before: &PieceSet) -> Saved {
         let files = (0..self.torrent.layout.files().len()).map(|file| self.stamp(file)).collect();
+        // Nobody opens a file that is just being closed: it is locked until it is.
+        let _turn = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = self.table();
         let mut sealed = PieceSet::new(before.pieces());
         for slot in before.iter() {
@@ -86,9 +111,8 @@ impl Disk {
         drop(table);
         let mut result = Ok(());
         for file in dirty {
-            let synced = self
-                .handle(file, Access::Read)
-                .and_then(|handle| fsync(&*handle).map_err(|errno| self.sync_error(file, errno)));
+            let handle = self.handle(file, Access::Read);
+            let synced = handle.and_then(|handle| self.force(file, &handle, Sync::All));
             if let Err(error) = synced {
                 // What did not reach the disk may be gone although a later try works.
                 let mut table = self.table();
@@ -100,8 +124,11 @@ impl Disk {
         result
     }
 
-    fn sync_error(&self, file: usize, errno: Errno) -> StorageError {
-        StorageError::io(attempt("syncing", self.path(file)), errno.into())
+    fn force(&self, file: usize, handle: &OwnedFd, what: Sync) -> Result<(), StorageError> {
+        io_at::sync(handle, what == Sync::All).map_err(|error| {
+            self.table().doubt(file, &self.torrent);
+            StorageError::io(attempt("syncing", self.path(file)), error)
+        })
     }
 
     /// How a file looks now.
@@ -150,3 +177,6 @@ impl Disk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use bt_api::{StorageError, StorageErrorKind};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, accessat, fstat, fsync, ftruncate, mkdirat, openat, renameat,
-    statat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, accessat, flock, fstat, fsync, ftruncate, mkdirat,
+    openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -68,9 +68,9 @@ impl Folder {
         Ok((facts.device, facts.inode))
     }
 
-    /// Makes the folders that the file at `path` lies in, where they are missing.
-    pub(crate) fn make_parents(&self, path: &[String]) -> Result<(), StorageError> {
-        self.parent(path, true).map(drop)
+    /// Makes the folders that the file at `path` lies in, where they are missing, and opens the last one.
+    pub(crate) fn make_parents(&self, path: &[String]) -> Result<OwnedFd, StorageError> {
+        self.parent(path, true)
     }
 
     /// Sees whether the file at `path` may be written to, or made where it is not there (`exists`). This is
@@ -168,10 +168,12 @@ impl Folder {
         }
     }
 
-    /// Forces the names in the folder that `path` lies in to the disk.
+    /// Forces the names on the way to `path` to the disk: one that lies in a new folder is lost with that one's.
     pub(crate) fn sync_names(&self, path: &[String]) -> Result<(), StorageError> {
-        let synced = fsync(&self.parent(path, false)?);
-        synced.map_err(|errno| StorageError::io(attempt("syncing the folder of", path), errno.into()))
+        (1..=path.len()).rev().try_for_each(|depth| {
+            let synced = fsync(&self.parent(&path[..depth], false)?);
+            synced.map_err(|errno| StorageError::io(attempt("syncing the folder of", path), errno.into()))
+        })
     }
 
     /// Opens the folder that `path` lies in; with `make`, makes it and those above it.
@@ -196,6 +198,20 @@ impl Folder {
             })?;
         }
         Ok(folder)
+    }
+}
+
+/// Locks what is open of `path`, a file or a folder, against other programs that would write there: two that move pieces
+/// about in one file, each by its own map, would write over what the other has. The lock ends with `open`.
+pub(crate) fn lock(open: &OwnedFd, path: &[String]) -> Result<(), StorageError> {
+    match flock(open, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            let what = "another program is writing there, so nothing is written";
+            let message = format!("{}: {what}", attempt("writing", path));
+            Err(StorageError::new(StorageErrorKind::Corrupt, message))
+        }
+        // Not every file system has locks.
+        _ => Ok(()),
     }
 }
 

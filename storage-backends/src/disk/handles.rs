@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use bt_api::{StorageError, StorageErrorKind};
 
 use super::Disk;
-use super::folder::{Access, Facts, attempt};
+use super::folder::{self, Access, Facts, attempt};
 use super::table::Known;
 
 impl Disk {
@@ -58,6 +58,9 @@ impl Disk {
             }
             (None, Access::Write | Access::Create) => self.create(file)?,
         };
+        if access != Access::Read && self.rules.locks {
+            folder::lock(&handle, path)?;
+        }
         let handle = Arc::new(handle);
         let closed = self.table().insert(file, &handle, access, facts, self.rules.max_open_files);
         drop(closed);

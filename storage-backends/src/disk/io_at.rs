@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{Timespec, Timestamps, UTIME_OMIT, futimens};
+use rustix::fs::{Timespec, Timestamps, UTIME_OMIT, fdatasync, fsync, futimens};
 use rustix::io::{pread, pwritev, retry_on_intr};
 
 /// How much is written at a time where a file is to be filled.
@@ -117,6 +117,24 @@ fn write_zeros(file: &OwnedFd, from: u64, to: u64) -> io::Result<()> {
         at += run.len() as u64;
     }
     Ok(())
+}
+
+/// Forces a file to the disk: its bytes, and with `all` when it was written too.
+///
+/// A failure is told once: the next call may succeed although the bytes are lost.
+pub(crate) fn sync(file: &OwnedFd, all: bool) -> io::Result<()> {
+    #[cfg(test)]
+    if FAILING_SYNCS.replace(FAILING_SYNCS.get().saturating_sub(1)) > 0 {
+        return Err(rustix::io::Errno::IO.into());
+    }
+    let synced = if all { fsync(file) } else { fdatasync(file) };
+    synced.map_err(Into::into)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many syncs of this thread are to fail.
+    pub(crate) static FAILING_SYNCS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// Sets when a file was last written, in nanoseconds since 1970.

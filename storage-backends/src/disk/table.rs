@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bt_api::{PieceIndex, PieceSet, Torrent};
+use rustix::fs::{FlockOperation, flock};
 
 use super::claim::Claim;
 use super::folder::{Access, Facts};
@@ -23,6 +24,10 @@ pub(super) struct Table {
     pub(super) unchecked: PieceSet,
     /// Slots that are known to hold nothing of worth, and were not written since.
     pub(super) blank: PieceSet,
+    /// Slots that were written and are not sealed yet.
+    begun: PieceSet,
+    /// Those among them that may not reach the disk by themselves: forcing their file there failed.
+    pub(super) doubted: PieceSet,
     /// `None` once the store is closed: then no file is opened any more.
     pub(super) claim: Option<Claim>,
 }
@@ -66,6 +71,15 @@ pub(super) struct Handle {
     used: u64,
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.writable {
+            // Whoever is at it still must not keep the next handle from its lock.
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+    }
+}
+
 impl Table {
     /// Of files that were `found` like this.
     pub(super) fn new(found: Vec<Option<Facts>>, slots: u32, claim: Claim) -> Self {
@@ -81,6 +95,8 @@ impl Table {
             sealed: PieceSet::new(slots),
             unchecked: PieceSet::new(slots),
             blank: PieceSet::new(slots),
+            begun: PieceSet::new(slots),
+            doubted: PieceSet::new(slots),
             claim: Some(claim),
         }
     }
@@ -97,6 +113,22 @@ impl Table {
         self.sealed.remove(slot);
         self.unchecked.remove(slot);
         self.blank.remove(slot);
+        self.begun.insert(slot);
+    }
+
+    /// What `slot` holds matched its hash.
+    pub(super) fn seal(&mut self, slot: PieceIndex) {
+        self.sealed.insert(slot);
+        self.unchecked.remove(slot);
+        self.blank.remove(slot);
+        self.begun.remove(slot);
+    }
+
+    /// What was written to `file` since it was last forced to the disk may be lost.
+    pub(super) fn doubt(&mut self, file: usize, torrent: &Torrent) {
+        for slot in torrent.layout.pieces_of(file).filter(|&slot| self.begun.contains(slot)) {
+            self.doubted.insert(slot);
+        }
     }
 
     /// The handle of a file, if it is open for this, and which file it is.

@@ -167,9 +167,10 @@ impl Store {
     async fn read_sealed(&self, piece: PieceIndex, span: Range<u32>) -> Result<Option<Block>, StorageError> {
         let slot = match self.table.get(piece) {
             Some(slot) => slot,
-            None => match self.make_slot(piece).await? {
-                Some(slot) => slot,
-                None => return Ok(None),
+            // That no room can be made is no trouble of who reads.
+            None => match self.make_slot(piece).await {
+                Ok(Some(slot)) => slot,
+                Ok(None) | Err(_) => return Ok(None),
             },
         };
         let mut state = slot.lock().await;

@@ -69,7 +69,7 @@ pub(super) fn check(config: &Config) -> Result<(), BuildError> {
 
 fn scheme_of(url: &str) -> Result<ObjectStoreScheme, BuildError> {
     if url.is_empty() {
-        return Err(BuildError::new("url", format!("must say where the objects go, {EXAMPLES}")));
+        return Err(BuildError::unset("url", format!("must say where the objects go, {EXAMPLES}")));
     }
     let Ok(parsed) = Url::parse(url) else {
         return Err(BuildError::new("url", format!("must be a URL {EXAMPLES}")));

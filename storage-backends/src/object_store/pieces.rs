@@ -2,20 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::object_store::ObjectMeta;
 use ::object_store::path::Path;
 use bt_api::{
-    Block, Buffer, Bytes, Host, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, config,
+    Block, Bytes, Host, PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent, config,
 };
+use sha1::{Digest, Sha1};
 
-use super::begun::{Begun, Held, Memory, Room, Table, Taken};
+use super::begun::{Begun, Table};
 use super::bucket::{Bucket, Claim, Version, agree, version_of};
 use super::failure::told;
-use crate::ranges::{add, covers, is_padding, padding};
+use crate::blocking::{BlockingStore, Space};
+use crate::ranges::{add, covers, is_padding};
 use crate::tags;
+
+mod room;
 
 /// Begins what is saved: another store or format has another.
 const FORMAT: u8 = 3;
@@ -34,9 +38,6 @@ pub(super) struct Pieces {
     /// How often a piece went away.
     away: AtomicU64,
 }
-
-/// The bytes of a piece, which ranges of it were written, and room for it.
-type Brought = (Vec<u8>, Vec<Range<u32>>, Room);
 
 struct State {
     /// The pieces that are known to match their hash.
@@ -88,16 +89,6 @@ impl Pieces {
         Ok(Self { torrent, bucket, begun: Table::new(memory), state, run, away: AtomicU64::new(0) })
     }
 
-    /// The pieces that are known to match their hash.
-    pub(super) fn sealed(&self) -> PieceSet {
-        self.state().sealed.clone()
-    }
-
-    /// Whether `piece` is being written.
-    pub(super) fn is_begun(&self, piece: PieceIndex) -> bool {
-        self.begun.get(piece).is_some()
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,39 +103,6 @@ impl Pieces {
 
     fn attempt(&self, what: &str, piece: PieceIndex) -> String {
         format!("{what} {}", self.bucket.name(&self.object(piece)))
-    }
-
-    /// Reads a span; `buffer` is as long, if there is one.
-    pub(super) fn read(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        length: u32,
-        buffer: Option<Buffer>,
-    ) -> Result<Block, StorageError> {
-        let span = offset..offset + length;
-        while let Some(slot) = self.begun.get(piece) {
-            let held = self.begun.hold(&slot);
-            match &*held {
-                Begun::Gone => {}
-                Begun::Here { memory, written } if covers(written, &span) => {
-                    let mut buffer = buffer.unwrap_or_else(|| Buffer::unpooled(length as usize));
-                    buffer.copy_from_slice(&memory[span.start as usize..span.end as usize]);
-                    return Ok(buffer.freeze());
-                }
-                Begun::Away { object, version, written } if covers(written, &span) => {
-                    return Ok(self.get_away(object, *version, span)?.into());
-                }
-                _ => return Err(self.missing("reading", piece, &span)),
-            }
-        }
-        if is_padding(&self.torrent.layout, piece, offset, length) {
-            return Ok(Block::zeros(length as usize));
-        }
-        if span.is_empty() {
-            return Ok(Block::default());
-        }
-        Ok(self.get(piece, span)?.into())
     }
 
     /// Reads a span of the object of `piece`.
@@ -168,14 +126,35 @@ impl Pieces {
             state.objects.insert(piece, found);
         } else if !agree(found, before) && !now.is_some_and(|now| agree(found, now)) {
             drop(state);
-            self.disown(piece);
-            return Err(told(StorageErrorKind::Corrupt, &attempt(), "it was written by somebody else"));
+            return self.get_changed(piece, span);
         }
         if meta.size != u64::from(length) {
             let cause = format!("it has {} bytes and the piece {length}", meta.size);
             return Err(told(StorageErrorKind::Corrupt, &attempt(), &cause));
         }
         whole(bytes, &span).map_err(|cause| told(StorageErrorKind::Other, &attempt(), &cause))
+    }
+
+    /// Reads a span of an object that was written by somebody else. That may be another client which sealed the same
+    /// piece: if both fetched it anew for that, each would do so for ever.
+    fn get_changed(&self, piece: PieceIndex, span: Range<u32>) -> Result<Bytes, StorageError> {
+        let length = self.length(piece);
+        let changed = match self.bucket.get(&self.object(piece), 0..length) {
+            Ok((bytes, meta)) if meta.size == u64::from(length) && is_piece(&self.torrent, piece, &bytes) => {
+                self.state().objects.insert(piece, version_of(meta.e_tag.as_deref()));
+                return Ok(bytes.slice(span.start as usize..span.end as usize));
+            }
+            Ok(_) => {
+                let attempt = self.attempt("reading", piece);
+                told(StorageErrorKind::Corrupt, &attempt, "it was written by somebody else")
+            }
+            Err(error) if matches!(error.kind(), StorageErrorKind::Missing | StorageErrorKind::Corrupt) => {
+                error
+            }
+            Err(error) => return Err(error),
+        };
+        self.disown(piece);
+        Err(changed)
     }
 
     /// Reads a span of a piece that is away. Where that was changed by somebody else it is lost.
@@ -198,8 +177,50 @@ impl Pieces {
         state.objects.remove(&piece);
     }
 
-    /// Writes `blocks` from `offset` of `piece`.
-    pub(super) fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
+    fn missing(&self, what: &str, piece: PieceIndex, span: &Range<u32>) -> StorageError {
+        let cause = format!("not all of its bytes {} to {} were written", span.start, span.end);
+        told(StorageErrorKind::Missing, &self.attempt(what, piece), &cause)
+    }
+}
+
+impl BlockingStore for Pieces {
+    fn held(&self) -> Result<PieceSet, StorageError> {
+        Ok(self.state().sealed.clone())
+    }
+
+    /// An object does; a begun piece is in memory of ours, and copied.
+    fn lends(&self, piece: PieceIndex) -> bool {
+        self.begun.get(piece).is_none()
+    }
+
+    fn read(&self, piece: PieceIndex, offset: u32, space: Space) -> Result<Block, StorageError> {
+        let span = offset..offset + space.length;
+        while let Some(slot) = self.begun.get(piece) {
+            let held = self.begun.hold(&slot);
+            match &*held {
+                Begun::Gone => {}
+                Begun::Here { memory, written } if covers(written, &span) => {
+                    return space.fill(|into| {
+                        into.copy_from_slice(&memory[span.start as usize..span.end as usize]);
+                        Ok(())
+                    });
+                }
+                Begun::Away { object, version, written } if covers(written, &span) => {
+                    return Ok(self.get_away(object, *version, span)?.into());
+                }
+                _ => return Err(self.missing("reading", piece, &span)),
+            }
+        }
+        if is_padding(&self.torrent.layout, piece, offset, space.length) {
+            return Ok(Block::zeros(space.length as usize));
+        }
+        if span.is_empty() {
+            return Ok(Block::default());
+        }
+        Ok(self.get(piece, span)?.into())
+    }
+
+    fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
         self.state().sealed.remove(piece);
         let length: usize = blocks.iter().map(|block| block.len()).sum();
         let span = offset..offset + length as u32;
@@ -222,87 +243,7 @@ impl Pieces {
         }
     }
 
-    /// Has the bytes of a begun piece in memory, of which `span` will be written next.
-    fn bring_here(
-        &self,
-        piece: PieceIndex,
-        span: &Range<u32>,
-        held: &mut Held<'_>,
-    ) -> Result<(), StorageError> {
-        let brought = match &**held {
-            Begun::Here { .. } => return Ok(()),
-            Begun::Away { object, version, written } => {
-                let (object, version, written) = (object.clone(), *version, written.clone());
-                let brought = self.take(self.length(piece)).and_then(|room| {
-                    let bytes = self.get_away(&object, version, 0..self.length(piece))?;
-                    Ok((bytes.into(), written, room))
-                });
-                let lost = brought.as_ref().is_err_and(|error| error.kind() == StorageErrorKind::Missing);
-                if lost || brought.is_ok() {
-                    self.bucket.discard(&object);
-                }
-                if lost {
-                    // The next write begins it anew.
-                    self.begun.forget(piece, held);
-                }
-                brought
-            }
-            Begun::Empty | Begun::Gone => {
-                let begun = self.first_bytes(piece, span);
-                if begun.is_err() {
-                    self.begun.forget(piece, held);
-                }
-                begun
-            }
-        };
-        let (bytes, written, room) = brought?;
-        **held = Begun::Here { memory: Memory::new(bytes, room), written };
-        Ok(())
-    }
-
-    /// What a piece is begun with.
-    fn first_bytes(&self, piece: PieceIndex, span: &Range<u32>) -> Result<Brought, StorageError> {
-        let whole = 0..self.length(piece);
-        let room = self.take(whole.end)?;
-        let is_there = self.state().objects.contains_key(&piece);
-        if is_there && *span != whole {
-            match self.get(piece, whole.clone()) {
-                Ok(bytes) => return Ok((bytes.into(), vec![whole], room)),
-                Err(error)
-                    if matches!(error.kind(), StorageErrorKind::Missing | StorageErrorKind::Corrupt) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((vec![0; whole.end as usize], padding(&self.torrent.layout, piece), room))
-    }
-
-    /// Takes room, and has other pieces go away for it.
-    fn take(&self, length: u32) -> Result<Room, StorageError> {
-        loop {
-            match self.begun.take(length.into()) {
-                Taken::Room(room) => return Ok(room),
-                Taken::Victim(piece, slot) => {
-                    if let Some(mut held) = self.begun.try_hold(&slot) {
-                        self.send_away(piece, &mut held)?;
-                    }
-                }
-            }
-        }
-    }
-
-    fn send_away(&self, piece: PieceIndex, held: &mut Held<'_>) -> Result<(), StorageError> {
-        let Begun::Here { memory, written } = &mut **held else { return Ok(()) };
-        // Never the same name twice: a request that the server sees late changes nothing.
-        let away = self.away.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{}-{away}", self.run, number(piece));
-        let object = self.bucket.path(self.torrent.info_hash, &[BEGUN, &name]);
-        let version = memory.lend(|bytes| self.bucket.put(&object, bytes))?;
-        **held = Begun::Away { object, version, written: std::mem::take(written) };
-        Ok(())
-    }
-
-    /// Makes `piece` an object.
-    pub(super) fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
+    fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
         let whole = 0..self.length(piece);
         while let Some(slot) = self.begun.get(piece) {
             let mut held = self.begun.hold(&slot);
@@ -332,33 +273,34 @@ impl Pieces {
         Ok(())
     }
 
-    /// What is to be saved. What is sealed is with the server already.
-    pub(super) fn checkpoint(&self) -> Vec<u8> {
+    /// What is sealed is with the server already.
+    fn checkpoint(&self) -> Result<Option<Bytes>, StorageError> {
         let state = self.state();
         let tag = |piece| {
             let version = state.objects.get(&piece).copied().flatten();
             version.filter(|_| state.sealed.contains(piece)).unwrap_or(tags::NOTHING)
         };
         let pieces = (0..self.torrent.layout.piece_count()).map(PieceIndex);
-        tags::encode(FORMAT, &self.torrent, pieces.map(tag))
+        Ok(Some(tags::encode(FORMAT, &self.torrent, pieces.map(tag)).into()))
     }
 
-    /// Lets go of everything; what was not sealed is lost.
-    pub(super) fn close(&self) {
+    /// What was not sealed is lost.
+    fn close(&self) -> Result<(), StorageError> {
         self.begun.clear().iter().for_each(|object| self.bucket.discard(object));
         let claim = self.state().claim.take();
         drop(claim);
-    }
-
-    fn missing(&self, what: &str, piece: PieceIndex, span: &Range<u32>) -> StorageError {
-        let cause = format!("not all of its bytes {} to {} were written", span.start, span.end);
-        told(StorageErrorKind::Missing, &self.attempt(what, piece), &cause)
+        Ok(())
     }
 }
 
 /// Seven digits: so many the number of a torrent's last piece may have, and listings go by number.
 fn number(piece: PieceIndex) -> String {
     format!("{:07}", piece.0)
+}
+
+/// Whether `bytes` are those of `piece`.
+fn is_piece(torrent: &Torrent, piece: PieceIndex, bytes: &[u8]) -> bool {
+    torrent.piece_hashes[piece.as_usize()] == PieceHash(Sha1::digest(bytes).into())
 }
 
 /// Which piece an object is by its name, where it has the length of that.

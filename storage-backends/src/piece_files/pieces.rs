@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bt_api::{Block, PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent};
-use rustix::fs::{fstat, fsync, ftruncate};
-use rustix::io::Errno;
+use bt_api::{Block, Bytes, PieceHash, PieceIndex, PieceSet, StorageError, StorageErrorKind, Torrent};
+use sha1::{Digest, Sha1};
 
 use super::pool::{Claim, Pool, name_of};
 use super::{SyncWhen, saved};
+use crate::blocking::{BlockingStore, Space};
 use crate::disk::{Access, Facts, attempt, io_at};
 use crate::ranges::is_padding;
 use crate::tags;
 
-/// How much is copied at a time.
+mod begin;
+mod name;
+
+/// How much is copied or hashed at a time.
 const RUN: usize = 256 << 10;
 
 /// The pieces of one torrent.
@@ -33,6 +36,8 @@ struct State {
     begun: BTreeMap<PieceIndex, Facts>,
     /// Sealed pieces that were not forced to the disk yet.
     unsynced: BTreeSet<PieceIndex>,
+    /// The folder of unfinished pieces, locked, once one was begun.
+    lock: Option<OwnedFd>,
     /// `None` once the store is closed.
     claim: Option<Claim>,
 }
@@ -58,13 +63,8 @@ impl Pieces {
             }
         }
         let (begun, unsynced) = (BTreeMap::new(), BTreeSet::new());
-        let state = Mutex::new(State { sealed, begun, unsynced, claim: Some(claim) });
+        let state = Mutex::new(State { sealed, begun, unsynced, lock: None, claim: Some(claim) });
         Ok(Self { torrent, pool, sync, state, turn: Mutex::new(()) })
-    }
-
-    /// The pieces that are known to match their hash.
-    pub(super) fn sealed(&self) -> PieceSet {
-        self.state().sealed.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,7 +85,7 @@ impl Pieces {
     }
 
     /// Fills `into` from `offset` of `piece`.
-    pub(super) fn read(&self, piece: PieceIndex, offset: u32, into: &mut [u8]) -> Result<(), StorageError> {
+    fn fill(&self, piece: PieceIndex, offset: u32, into: &mut [u8]) -> Result<(), StorageError> {
         let length = into.len() as u32;
         if is_padding(&self.torrent.layout, piece, offset, length) {
             into.fill(0);
@@ -117,7 +117,7 @@ impl Pieces {
         let path = name_of(self.hash(piece));
         match self.pool.folder.file(&path, Access::Read) {
             Ok((file, facts)) => {
-                self.vet_sealed(piece, &path, facts)?;
+                self.vet_sealed(piece, &path, &file, facts)?;
                 Ok((path, file, facts))
             }
             // It may have been begun in an earlier run.
@@ -140,10 +140,23 @@ impl Pieces {
         Err(StorageError::new(StorageErrorKind::Corrupt, message))
     }
 
-    /// Fails where a file is no longer the one that matched its hash.
-    fn vet_sealed(&self, piece: PieceIndex, path: &[String], now: Facts) -> Result<(), StorageError> {
+    /// Fails where a file is no longer one that matched its hash.
+    fn vet_sealed(
+        &self,
+        piece: PieceIndex,
+        path: &[String],
+        file: &OwnedFd,
+        now: Facts,
+    ) -> Result<(), StorageError> {
         let known = self.pool.known().get(self.hash(piece)).copied();
         if known.is_none_or(|known| known == now) {
+            return Ok(());
+        }
+        // Another program that uses the folder may have sealed the same piece. If both would fetch it anew for that, each
+        // would do so for ever.
+        let found = hash_of(file, now.length.min(self.length(piece)));
+        if found.map_err(|error| StorageError::io(attempt("reading", path), error))? == *self.hash(piece) {
+            self.pool.known().insert(*self.hash(piece), now);
             return Ok(());
         }
         self.disown(piece);
@@ -156,9 +169,18 @@ impl Pieces {
         self.state().sealed.remove(piece);
         self.pool.known().remove(self.hash(piece));
     }
+}
 
-    /// Writes `blocks` from `offset` of `piece`.
-    pub(super) fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
+impl BlockingStore for Pieces {
+    fn held(&self) -> Result<PieceSet, StorageError> {
+        Ok(self.state().sealed.clone())
+    }
+
+    fn read(&self, piece: PieceIndex, offset: u32, space: Space) -> Result<Block, StorageError> {
+        space.fill(|into| self.fill(piece, offset, into))
+    }
+
+    fn write(&self, piece: PieceIndex, offset: u32, blocks: &[Block]) -> Result<(), StorageError> {
         let (path, file) = self.begin(piece)?;
         let length = blocks.iter().map(|block| block.len()).sum();
         let mut slices = io_at::Slices::new(blocks.iter().map(|block| &**block)).take(length);
@@ -169,73 +191,7 @@ impl Pieces {
         })
     }
 
-    /// The file to write `piece` to.
-    fn begin(&self, piece: PieceIndex) -> Result<(Vec<String>, OwnedFd), StorageError> {
-        if let Some(begun) = self.begun(piece) {
-            return self.go_on(piece, begun);
-        }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody may have begun it meanwhile.
-        match self.begun(piece) {
-            Some(begun) => self.go_on(piece, begun),
-            None => self.begin_anew(piece),
-        }
-    }
-
-    /// The file of a piece that is begun.
-    fn begun(&self, piece: PieceIndex) -> Option<Facts> {
-        self.state().begun.get(&piece).copied()
-    }
-
-    fn go_on(&self, piece: PieceIndex, begun: Facts) -> Result<(Vec<String>, OwnedFd), StorageError> {
-        let path = self.partial(piece);
-        let opened = self.pool.folder.file(&path, Access::Write).and_then(|(file, facts)| {
-            self.vet_begun(&path, begun, facts)?;
-            Ok(file)
-        });
-        if opened.as_ref().is_err_and(|error| error.kind() == StorageErrorKind::Missing) {
-            // What it held is lost; the next write begins it anew.
-            self.state().begun.remove(&piece);
-        }
-        Ok((path, opened?))
-    }
-
-    fn begin_anew(&self, piece: PieceIndex) -> Result<(Vec<String>, OwnedFd), StorageError> {
-        let (path, folder) = (self.partial(piece), &self.pool.folder);
-        self.state().sealed.remove(piece);
-        let named = name_of(self.hash(piece));
-        let found = match folder.file(&named, Access::Read) {
-            Ok((source, facts)) => Some((source, facts.length)),
-            Err(error) if error.kind() == StorageErrorKind::Missing => None,
-            Err(error) => return Err(error),
-        };
-        if found.is_some() {
-            // Of the two the one with the name is the later one.
-            folder.remove(&path)?;
-        }
-        let (file, facts) = match folder.file(&path, Access::Write) {
-            Err(error) if error.kind() == StorageErrorKind::Missing => {
-                folder.make_parents(&path)?;
-                folder.file(&path, Access::Create)?
-            }
-            opened => opened?,
-        };
-        if let Some((source, length)) = found {
-            let copied = copy(&source, &file, length.min(self.length(piece)));
-            copied.map_err(|error| StorageError::io(attempt("copying to", &path), error))?;
-        }
-        let mut state = self.state();
-        if state.claim.is_none() {
-            let message = format!("{}: the store is closed", attempt("writing", &path));
-            return Err(StorageError::new(StorageErrorKind::Other, message));
-        }
-        state.begun.insert(piece, facts);
-        drop(state);
-        Ok((path, file))
-    }
-
-    /// Gives `piece` its name.
-    pub(super) fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
+    fn seal(&self, piece: PieceIndex) -> Result<(), StorageError> {
         let length = self.torrent.layout.piece_length(piece);
         if is_padding(&self.torrent.layout, piece, 0, length) {
             self.state().sealed.insert(piece);
@@ -273,84 +229,27 @@ impl Pieces {
         Ok(())
     }
 
-    /// Makes the `file` at `partial` the one that is `named`.
-    fn name(
-        &self,
-        piece: PieceIndex,
-        file: &OwnedFd,
-        partial: &[String],
-        named: &[String],
-    ) -> Result<(), StorageError> {
-        let failed = |errno: Errno| StorageError::io(attempt("sealing", partial), errno.into());
-        ftruncate(file, self.length(piece)).map_err(failed)?;
-        let written = Facts::from(&fstat(file).map_err(failed)?);
-        // The system's clock for this moves in steps of some milliseconds. With a time that no later write can
-        // have, one that follows at once is noticed. Who may not set the time does without.
-        let _ = io_at::set_mtime(file, written.mtime.wrapping_sub(1));
-        let facts = Facts::from(&fstat(file).map_err(failed)?);
-        if self.sync == SyncWhen::Seal {
-            fsync(file).map_err(failed)?;
-        }
-        let naming = self.pool.naming();
-        let known = self.pool.known().get(self.hash(piece)).copied();
-        if known.is_some() && self.pool.folder.glance(named)? == known {
-            // Another torrent has it: that file goes on to be the one that is known.
-            return self.pool.folder.remove(partial);
-        }
-        self.pool.folder.rename(partial, named)?;
-        self.pool.known().insert(*self.hash(piece), facts);
-        drop(naming);
-        if self.sync == SyncWhen::Seal {
-            self.pool.folder.sync_names(named)?;
-        }
-        Ok(())
-    }
-
-    /// Forces what was sealed to the disk, and answers what is to be saved.
-    pub(super) fn checkpoint(&self) -> Result<Vec<u8>, StorageError> {
-        let before = self.sealed();
+    fn checkpoint(&self) -> Result<Option<Bytes>, StorageError> {
+        let before = self.held()?;
         self.force()?;
-        let sealed = self.sealed();
+        let sealed = self.held()?;
         let known = self.pool.known();
         let tag = |(i, hash): (usize, &PieceHash)| {
             let piece = PieceIndex(i as u32);
             let facts = known.get(hash).filter(|_| before.contains(piece) && sealed.contains(piece));
             facts.map_or(tags::NOTHING, saved::tag)
         };
-        Ok(tags::encode(saved::FORMAT, &self.torrent, self.torrent.piece_hashes.iter().enumerate().map(tag)))
-    }
-
-    fn force(&self) -> Result<(), StorageError> {
-        let unsynced = std::mem::take(&mut self.state().unsynced);
-        let (mut result, mut folders) = (Ok(()), BTreeMap::new());
-        for piece in unsynced {
-            let path = name_of(self.hash(piece));
-            let synced = self.pool.folder.file(&path, Access::Read).and_then(|(file, _)| {
-                fsync(&file).map_err(|errno| StorageError::io(attempt("syncing", &path), errno.into()))
-            });
-            match synced {
-                Ok(()) => drop(folders.insert(path[0].clone(), path)),
-                // Somebody took it away: the next read says so.
-                Err(error) if error.kind() == StorageErrorKind::Missing => self.disown(piece),
-                Err(error) => {
-                    // What did not reach the disk may be gone although a later try works.
-                    self.disown(piece);
-                    self.state().unsynced.insert(piece);
-                    result = Err(error);
-                }
-            }
-        }
-        for path in folders.values() {
-            result = result.and(self.pool.folder.sync_names(path));
-        }
-        result
+        let tags = self.torrent.piece_hashes.iter().enumerate().map(tag);
+        Ok(Some(tags::encode(saved::FORMAT, &self.torrent, tags).into()))
     }
 
     /// Forces what was sealed to the disk, and lets go of everything whether or not that works.
-    pub(super) fn close(&self) -> Result<(), StorageError> {
+    fn close(&self) -> Result<(), StorageError> {
         let forced = self.force();
-        let claim = self.state().claim.take();
-        drop(claim);
+        let mut state = self.state();
+        let ended = (state.claim.take(), state.lock.take());
+        drop(state);
+        drop(ended);
         // Only where nothing is left in them.
         for depth in [2, 1] {
             self.pool.folder.remove_folder(&self.partial(PieceIndex(0))[..depth]);
@@ -359,19 +258,18 @@ impl Pieces {
     }
 }
 
+/// The SHA-1 of the first `length` bytes of a file.
+fn hash_of(file: &OwnedFd, length: u64) -> std::io::Result<PieceHash> {
+    let (mut sha, mut buffer) = (Sha1::new(), vec![0; RUN.min(length as usize)]);
+    for at in (0..length).step_by(RUN) {
+        let run = &mut buffer[..RUN.min((length - at) as usize)];
+        io_at::read_exact(file, run, at)?;
+        sha.update(run);
+    }
+    Ok(PieceHash(sha.finalize().into()))
+}
+
 fn short(path: &[String], length: u64) -> StorageError {
     let message = format!("{}: it ends at {length}, before the piece does", attempt("sealing", path));
     StorageError::new(StorageErrorKind::Missing, message)
-}
-
-fn copy(from: &OwnedFd, to: &OwnedFd, length: u64) -> std::io::Result<()> {
-    let mut buffer = vec![0; RUN.min(length as usize)];
-    let mut at = 0;
-    while at < length {
-        let run = &mut buffer[..RUN.min((length - at) as usize)];
-        io_at::read_exact(from, run, at)?;
-        io_at::write_all(to, &mut [std::io::IoSlice::new(run)], at)?;
-        at += run.len() as u64;
-    }
-    Ok(())
 }

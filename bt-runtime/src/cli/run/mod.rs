@@ -22,15 +22,17 @@ use clap::Parser;
 use etcetera::BaseStrategy;
 use indicatif::HumanBytes;
 
-use crate::Profile;
 use crate::escape::escape;
 use crate::net::{AddOptions, SessionOptions};
+use crate::{Profile, ProfileError};
 use drive::{Plan, Report, Summary, drive};
 use options::Options;
 
 /// Runs `bt-run` with the arguments of this process: the whole of a binary, once it has linked its plug-ins.
 pub fn main() -> ExitCode {
     contain::note_places();
+    #[cfg(unix)]
+    allow_open_files();
     let code = match Options::try_parse() {
         Ok(options) => run(&options, &mut io::stdout().lock()),
         Err(error) if !error.use_stderr() => {
@@ -45,6 +47,18 @@ pub fn main() -> ExitCode {
         }
         failure.code
     }))
+}
+
+/// Takes all the open files that the system allows this process: each torrent has its files and its peers, and what
+/// systems begin with (1,024) is for programs that cannot handle more. Where that is refused it stays as it is.
+#[cfg(unix)]
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// No more than Linux takes where nothing else is set.
+    const MOST: u64 = 1 << 20;
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let current = Some(maximum.map_or(MOST, |maximum| maximum.min(MOST)));
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
 }
 
 /// Why the command ends early.
@@ -94,12 +108,12 @@ fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
         return Ok(0);
     }
     // The place comes first in a profile's message, where editors look for it.
-    let profile = Profile::load(&options.profile, &options.set)
-        .map_err(|error| Failure { code: 2, message: error.detailed() })?;
+    let wrong = |error: ProfileError| Failure { code: 2, message: error.detailed() };
     if options.print_profile {
-        write!(out, "{}", profile.to_toml())?;
+        write!(out, "{}", Profile::printed(&options.profile, &options.set).map_err(wrong)?)?;
         return Ok(0);
     }
+    let profile = Profile::load(&options.profile, &options.set).map_err(wrong)?;
     if let Some(why) = profile.lab_only() {
         return Err(Failure::usage(why));
     }
