@@ -34,6 +34,9 @@ use super::turns;
 use super::upload_capacity::{Capacity, UploadCapacity};
 use offers::Offers;
 
+pub use first_offer::FirstOffer;
+
+mod first_offer;
 mod offers;
 
 /// The reason that traces show for peers that are served for what they give.
@@ -68,9 +71,8 @@ pub struct Config {
     pub decrease: u32,
     /// How many rounds in a row are long enough.
     pub patience: u32,
-    /// What a peer is offered first; in the form 1.1, while there is no market. The paper draws it from a measured
-    /// distribution that is not at hand: this is what libtorrent's choker of that name began with. 1.1 had 3 KiB/s.
-    pub first_offer: config::Rate,
+    /// What a peer is offered first; in the form 1.1, while there is no market. Unset, that of the form.
+    pub first_offer: FirstOffer,
     /// Peers that a seed serves at once; ours.
     pub seed_slots: usize,
     /// How long the turn of each of them lasts; ours.
@@ -100,9 +102,20 @@ impl Default for Config {
             increase: 20,
             decrease: 10,
             patience: 3,
-            first_offer: config::Rate(16_000),
+            first_offer: FirstOffer::OfForm,
             seed_slots: 4,
             seed_turn: config::Duration::secs(30),
+        }
+    }
+}
+
+impl Config {
+    /// The first offer in bytes per second.
+    fn first_offer(&self) -> u64 {
+        match (self.first_offer, self.form) {
+            (FirstOffer::At(rate), _) => rate.0,
+            (FirstOffer::OfForm, Form::Paper) => 16_000,
+            (FirstOffer::OfForm, Form::Shipped) => 3 << 10,
         }
     }
 }
@@ -138,7 +151,7 @@ impl BitTyrant {
         if config.patience == 0 {
             return Err(BuildError::new("patience", "must be at least 1"));
         }
-        if config.first_offer.0 == 0 {
+        if config.first_offer() == 0 {
             return Err(BuildError::new("first-offer", "must be more than 0 B/s"));
         }
         if config.seed_slots == 0 {

@@ -139,8 +139,8 @@ impl ChokePolicy for FairTorrent {
         }
         let order = |key| self.accounts.get(&key).map_or(0, |account| account.order);
         by_block::candidates(waiting, swarm, self.config.uploads)
-            .min_by_key(|peer| (self.deficit(peer), order(peer.key), peer.key))
-            .map_or(Serve::Nobody, |peer| Serve::Peer(peer.key))
+            .min_by_key(|(peer, _)| (self.deficit(peer), order(peer.key), peer.key))
+            .map_or(Serve::Nobody, |(peer, _)| Serve::Peer(peer.key))
     }
 }
 

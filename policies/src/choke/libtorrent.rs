@@ -64,7 +64,8 @@ pub struct Config {
     pub rate_threshold: config::Rate,
     /// By rate: how much more each further peer must take.
     pub rate_step: config::Rate,
-    /// Slots that are optimistic; 0 stands for a fifth of all, at least one.
+    /// Slots that are optimistic; 0 stands for a fifth of all, at least one. With fixed slots no more than `slots`; by
+    /// rate, where there are fewer slots in a round, all of them.
     pub optimistic_slots: usize,
     /// How often the optimistic slots are given on.
     pub optimistic_interval: config::Duration,
@@ -159,7 +160,8 @@ impl Libtorrent {
     /// A choker that serves nobody yet.
     ///
     /// # Errors
-    /// When `slots`, `min-slots`, `round` or `optimistic-interval` is 0.
+    /// When `slots`, `min-slots`, `round` or `optimistic-interval` is 0, or more of fixed slots are optimistic than there
+    /// are.
     pub fn new(config: Config) -> Result<Self, BuildError> {
         let zero = config::Duration::secs(0);
         for (key, bad) in [("slots", config.slots == 0), ("min-slots", config.min_slots == 0)] {
@@ -171,6 +173,10 @@ impl Libtorrent {
             if time == zero {
                 return Err(BuildError::new(key, "must be longer than 0 s"));
             }
+        }
+        if config.algorithm == Algorithm::FixedSlots && config.optimistic_slots > config.slots {
+            let message = format!("must be at most `slots`, which is {}", config.slots);
+            return Err(BuildError::new("optimistic-slots", message));
         }
         let slots = match config.algorithm {
             Algorithm::FixedSlots => config.slots,

@@ -55,7 +55,7 @@ const CHOKERS: [(&str, &str, Option<u32>); 5] = [
     ("bittyrant", "{ use = \"bittyrant\", upload-capacity = \"400 kbit/s\" }", None),
     ("prop-share", "{ use = \"prop-share\" }", None),
     ("fair-torrent", "{ use = \"fair-torrent\" }", None),
-    ("block-tft", "{ use = \"block-tft\", delta = 2 }", Some(3)),
+    ("block-tft", "{ use = \"block-tft\", delta = 2, block = \"16 KiB\" }", Some(3)),
 ];
 
 /// Bytes of a block.

@@ -56,7 +56,7 @@ impl Offers {
         let offers = || self.0.values().filter_map(|terms| terms.offer);
         let count = offers().count() as u128;
         if config.form == Form::Paper || interested <= 2 || count == 0 {
-            return config.first_offer.0;
+            return config.first_offer();
         }
         let mean = offers().map(u128::from).sum::<u128>() / count;
         u64::try_from(mean).unwrap_or(u64::MAX).max(1 << 10)
@@ -94,7 +94,7 @@ impl Terms {
             self.gives = guess(now, peer, swarm.own().piece_length);
         }
         if std::mem::take(&mut self.offered) {
-            let offer = self.offer.unwrap_or(config.first_offer.0);
+            let offer = self.offer.unwrap_or(config.first_offer());
             self.served = if peer.peer_choking { 0 } else { self.served.saturating_add(1) };
             let percent = |part: u32| u64::try_from(u128::from(offer) * u128::from(part) / 100);
             if peer.peer_choking {

@@ -8,7 +8,7 @@ use crate::choke::harness::{self, Client};
 
 fn config(form: Form, kilobytes: u64) -> Config {
     let upload_capacity = UploadCapacity::At(config::Rate(kilobytes * 1000));
-    let first_offer = config::Rate(10_000);
+    let first_offer = FirstOffer::At(config::Rate(10_000));
     Config { form, selfish: true, upload_capacity, first_offer, ..Config::default() }
 }
 
@@ -138,6 +138,28 @@ fn newcomers_are_offered_the_market_rate_in_1_1() {
 }
 
 #[test]
+fn an_unset_first_offer_is_that_of_the_form() {
+    let cases = [
+        (r#"{}"#, 16_000),
+        (r#"{"form": "1.1"}"#, 3072),
+        (r#"{"form": "1.1", "first-offer": "of-form"}"#, 3072),
+        (r#"{"form": "1.1", "first-offer": "16 kB/s"}"#, 16_000),
+        (r#"{"first-offer": "3 KiB/s"}"#, 3072),
+    ];
+    for (table, expected) in cases {
+        let config: Config = serde_json::from_str(table).unwrap();
+        let written = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&written).unwrap().first_offer, config.first_offer);
+        let upload_capacity = UploadCapacity::At(config::Rate(1_000_000));
+        let mut client = client(Config { upload_capacity, selfish: true, ..config }, "a10");
+        client.tick();
+        assert_eq!(caps(&client, DEAL)[&'a'], expected, "{table}");
+    }
+    let error = serde_json::from_str::<Config>(r#"{"first-offer": "much"}"#).unwrap_err().to_string();
+    assert!(error.contains("or \"of-form\""), "{error}");
+}
+
+#[test]
 fn in_1_1_the_unknown_come_before_those_who_cost_more_than_they_give() {
     // Each is offered 10 kB/s: `a` gives 5, `b` 40, and of `c` nothing is known.
     for (form, expected) in [(Form::Paper, "ab"), (Form::Shipped, "bc")] {
@@ -165,7 +187,7 @@ fn senseless_keys_are_refused() {
         Config { round: config::Duration::secs(0), ..good() },
         Config { decrease: 100, ..good() },
         Config { patience: 0, ..good() },
-        Config { first_offer: config::Rate(0), ..good() },
+        Config { first_offer: FirstOffer::At(config::Rate(0)), ..good() },
         Config { seed_slots: 0, ..good() },
     ] {
         assert!(BitTyrant::new(bad).is_err());

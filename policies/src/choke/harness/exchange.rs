@@ -12,13 +12,15 @@ use bt_api::testkit::choke;
 
 use super::{Client, Op};
 
-/// The length of every block.
+/// The length of a block, where no other is said.
 pub(crate) const BLOCK: u32 = 16 << 10;
 
 /// A client with an uplink.
 pub(crate) struct Exchange<P> {
     pub(crate) client: Client<P>,
     queues: Vec<RequestQueue>,
+    /// The length of the blocks that are asked for.
+    pub(crate) length: u32,
     /// Who was given each block so far, by letter.
     pub(crate) served: String,
     /// What `serve` answered, but for `Nobody`.
@@ -28,7 +30,7 @@ pub(crate) struct Exchange<P> {
 impl<P: ChokePolicy> Exchange<P> {
     pub(crate) fn new(policy: P, seed: u64) -> Self {
         let client = Client::new(policy, seed);
-        Self { client, queues: Vec::new(), served: String::new(), answers: Vec::new() }
+        Self { client, queues: Vec::new(), length: BLOCK, served: String::new(), answers: Vec::new() }
     }
 
     /// Connects `peer`, which is interested at once.
@@ -69,7 +71,7 @@ impl<P: ChokePolicy> Exchange<P> {
             self.queues.insert(place, RequestQueue { peer: key, ready: true, requests: VecDeque::new() });
         }
         for _ in 0..blocks {
-            let block = BlockRef { piece: PieceIndex(0), begin: 0, length: BLOCK };
+            let block = BlockRef { piece: PieceIndex(0), begin: 0, length: self.length };
             self.queues[place].requests.push_back(block);
             self.client.peer(peer).queued += 1;
             self.client.event(PeerEvent::Requested(key));
@@ -86,7 +88,7 @@ impl<P: ChokePolicy> Exchange<P> {
             queue.ready = true;
         }
         if bytes > 0 {
-            self.client.event(PeerEvent::Sent(key, BLOCK));
+            self.client.event(PeerEvent::Sent(key, bytes as u32));
         }
         self.settle(check);
     }
@@ -133,6 +135,17 @@ pub(crate) fn play<P: ChokePolicy>(
     policy: P,
     seed: u64,
     history: &[Op],
+    check: impl FnMut(&P, &Waiting<'_>, &SwarmView<'_>, Serve),
+) -> Exchange<P> {
+    play_lengths(policy, seed, &[BLOCK], history, check)
+}
+
+/// As [`play`]; the blocks that are asked for have these `lengths`.
+pub(crate) fn play_lengths<P: ChokePolicy>(
+    policy: P,
+    seed: u64,
+    lengths: &[u32],
+    history: &[Op],
     mut check: impl FnMut(&P, &Waiting<'_>, &SwarmView<'_>, Serve),
 ) -> Exchange<P> {
     let mut exchange = Exchange::new(policy, seed);
@@ -155,7 +168,10 @@ pub(crate) fn play<P: ChokePolicy>(
             }
             4 if exchange.client.policy.next_round() != Instant::NEVER => exchange.client.tick(),
             5..=7 => exchange.receive(peer, BLOCK),
-            8..=11 => exchange.ask_checked(peer, number as usize, &mut check),
+            8..=11 => {
+                exchange.length = lengths[(usize::from(op) + number as usize) % lengths.len()];
+                exchange.ask_checked(peer, number as usize, &mut check);
+            }
             _ => exchange.take_checked(key, &mut check),
         }
         exchange.settle(&mut check);

@@ -237,11 +237,16 @@ fn bad_values_are_told() {
     for config in [
         Config { slots: 0, ..Config::default() },
         Config { min_slots: 0, ..Config::default() },
+        Config { slots: 4, optimistic_slots: 5, ..Config::default() },
         Config { round: zero, ..Config::default() },
         Config { optimistic_interval: zero, ..Config::default() },
     ] {
         assert!(Libtorrent::new(config).is_err());
     }
+    let all = Config { slots: 4, optimistic_slots: 4, min_slots: 9, ..Config::default() };
+    assert!(Libtorrent::new(all).is_ok(), "`min-slots` is only for slots by rate");
+    let by_rate = Config { algorithm: Algorithm::RateBased, optimistic_slots: 9, ..Config::default() };
+    assert!(Libtorrent::new(by_rate).is_ok(), "there may come to be nine");
 }
 
 proptest! {
