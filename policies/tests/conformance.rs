@@ -27,15 +27,22 @@ mod chokers {
     use super::*;
 
     all! { Choke, choke_conformance, every_choke_policy_is_listed;
-        birds: choke::design_space::Birds;
+        birds: choke::design_space::Birds, "", "partners = 1\nstranger-slots = 0";
         bittyrant: choke::bittyrant::BitTyrant, "", "form = \"1.1\"", "selfish = true";
-        block_tft: choke::block_tft::BlockTft, "", "scope = \"overall\"";
-        design_space: choke::design_space::DesignSpace;
+        block_tft: choke::block_tft::BlockTft, "", "scope = \"overall\"", "delta = 0\nblock = \"16 KiB\"\nuploads = 1";
+        // The default is periodic, last-round, fastest, equal-split.
+        design_space: choke::design_space::DesignSpace, "",
+            "strangers = \"when-needed\"\nranking = \"slowest\"\nallocation = \"prop-share\"",
+            "strangers = \"defect\"\nranking = \"proximity\"\nallocation = \"free-ride\"",
+            "candidates = \"last-two-rounds\"\nranking = \"loyal\"\nallocation = \"prop-share\"",
+            "ranking = \"random\"\nstranger-slots = 0\npartners = 1";
         fair_torrent: choke::fair_torrent::FairTorrent;
         fan_lui_chiu: choke::fan_lui_chiu::FanLuiChiu;
         free_rider: choke::free_rider::FreeRider;
         large_view: choke::free_rider::LargeView;
-        libtorrent: choke::libtorrent::Libtorrent, "", "seed-order = \"anti-leech\"";
+        libtorrent: choke::libtorrent::Libtorrent, "", "seed-order = \"anti-leech\"",
+            "algorithm = \"rate-based\"\nseed-order = \"fastest-upload\"",
+            "slots = 1\noptimistic-slots = 1\nturn-order = \"waiting\"";
         pfs: choke::pfs::Pfs;
         prop_share: choke::prop_share::PropShare;
         random: choke::random::Random, "", "slots = 1";
