@@ -21,6 +21,16 @@ pub fn bt_torrent() -> Command {
     Command::new(path("bt-torrent"))
 }
 
+/// The target folder of this test, wherever it was asked to be: what was built for it serves what it builds.
+///
+/// # Panics
+/// When it was not built by cargo.
+pub fn target() -> PathBuf {
+    let test = env::current_exe().expect("a running test has a path");
+    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    target.expect("a test is built below a target folder").to_owned()
+}
+
 /// Where a binary lies. Cargo builds binaries for the tests of their own package only, so it is asked here; of the whole
 /// workspace, as in `cargo test --workspace`, which leaves nothing to do.
 fn path(name: &str) -> &'static PathBuf {
@@ -35,12 +45,7 @@ fn build() -> BTreeMap<String, PathBuf> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    // The target folder of this test, wherever it was asked to be.
-    let test = env::current_exe().expect("a running test has a path");
-    if let Some(target) = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()) {
-        cargo.arg("--target-dir").arg(target);
-    }
-    let output = cargo.output().expect("cargo starts");
+    let output = cargo.arg("--target-dir").arg(target()).output().expect("cargo starts");
     assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
