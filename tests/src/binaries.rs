@@ -31,6 +31,20 @@ pub fn target() -> PathBuf {
     target.expect("a test is built below a target folder").to_owned()
 }
 
+/// Takes from `command`, which runs cargo, what cargo sets for a running test: build scripts look at it, ring's among them,
+/// and with it that is built anew, and all that stands upon it.
+pub fn as_from_a_shell(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        if ["CARGO_MANIFEST_", "CARGO_PKG_"]
+            .iter()
+            .any(|of| name.as_encoded_bytes().starts_with(of.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Where a binary lies. Cargo builds binaries for the tests of their own package only, so it is asked here; of the whole
 /// workspace, as in `cargo test --workspace`, which leaves nothing to do.
 fn path(name: &str) -> &'static PathBuf {
@@ -40,7 +54,14 @@ fn path(name: &str) -> &'static PathBuf {
 
 fn build() -> BTreeMap<String, PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--bins", "--message-format", "json"]);
+    as_from_a_shell(&mut cargo).args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bins",
+        "--message-format",
+        "json",
+    ]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::binaries::target;
+use crate::binaries::{as_from_a_shell, target};
 use crate::process::Process;
 
 /// How long one command may take: the first one builds everything.
@@ -67,7 +67,7 @@ pub fn follow(page: &str, start: &Path) -> (usize, PathBuf) {
                 }
                 commands += 1;
                 let mut command = Command::new("sh");
-                command
+                as_from_a_shell(&mut command)
                     .args(["-c", &format!("exec {line}")])
                     .current_dir(&place)
                     .env("CARGO_TARGET_DIR", target());

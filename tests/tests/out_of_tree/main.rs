@@ -37,7 +37,12 @@ fn build() -> Package {
     // With the workspace's versions and its target folder: what it has fetched and built serves here too.
     fs::copy(package.join("../../Cargo.lock"), package.join("Cargo.lock")).unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(&package).arg("build").args(["--quiet", "--all-targets", "--message-format", "json"]);
+    binaries::as_from_a_shell(&mut cargo).current_dir(&package).arg("build").args([
+        "--quiet",
+        "--all-targets",
+        "--message-format",
+        "json",
+    ]);
     let output = cargo.arg("--target-dir").arg(binaries::target()).output().unwrap();
     assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8(output.stdout).unwrap();
