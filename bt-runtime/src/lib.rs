@@ -9,6 +9,7 @@
 //! | [`trackers`] | asks trackers and peer sources |
 //! | [`lane`] | where plug-ins that wait are run |
 //! | [`text`] | texts with `--set`s put in, and messages that name a place in them |
+//! | [`usage`] | wrong arguments, told in one line |
 
 #[cfg(feature = "net")]
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod profile;
 pub mod store;
 pub mod text;
 pub mod trackers;
+pub mod usage;
 
 pub use events::EventLog;
 pub use profile::{Profile, ProfileError};

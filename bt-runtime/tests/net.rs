@@ -4,23 +4,17 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_std::future::timeout;
 use async_std::task::block_on;
-use bt_api::{
-    Block, BlockRef, BoxFuture, BuildError, Bytes, Host, InfoHash, NewFile, PeerId, PieceHash, PieceIndex,
-    PieceSet, Plugin, StorageError, StorageErrorKind, StorageLayer, Torrent, TorrentLayout, TorrentStore,
-    plugin,
-};
+use bt_api::{BlockRef, InfoHash, NewFile, PeerId, PieceHash, PieceIndex, TorrentLayout};
 use bt_engine::handshake;
 use bt_engine::metainfo::{Metainfo, Rules, create};
 use bt_engine::wire::{Message, encode};
 use bt_runtime::Profile;
 use bt_runtime::net::{AddOptions, Phase, Session, SessionError, SessionOptions, TorrentHandle};
 use futures::FutureExt;
-use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use tempfile::{TempDir, tempdir};
 
@@ -349,122 +343,6 @@ fn a_peer_that_asks_without_reading_stops_nobody() {
     });
 }
 
-/// A layer that breaks: at one of its calls it panics, or its checkpoints fail.
-struct Brittle(BrittleConfig);
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct BrittleConfig {
-    /// `write`, `read` or `checkpoint` panic, or the checkpoint is `refused`.
-    at: String,
-}
-
-impl Plugin for Brittle {
-    type Kind = plugin::Layer;
-    type Config = BrittleConfig;
-    const NAME: &'static str = "brittle";
-    const SUMMARY: &'static str = "breaks";
-    fn build(config: BrittleConfig) -> Result<Box<dyn StorageLayer>, BuildError> {
-        Ok(Box::new(Self(config)))
-    }
-}
-bt_api::register!(Brittle);
-
-impl StorageLayer for Brittle {
-    fn wrap(&self, inner: Box<dyn TorrentStore>, _: Arc<Torrent>, _: Arc<dyn Host>) -> Box<dyn TorrentStore> {
-        Box::new(BrittleStore { inner, at: self.0.at.clone(), sealed: AtomicBool::new(false) })
-    }
-}
-
-struct BrittleStore {
-    inner: Box<dyn TorrentStore>,
-    at: String,
-    sealed: AtomicBool,
-}
-
-impl BrittleStore {
-    fn reach(&self, call: &str) {
-        assert!(self.at != call, "broken at {call}");
-    }
-}
-
-impl TorrentStore for BrittleStore {
-    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        self.inner.held()
-    }
-    fn read(&self, piece: PieceIndex, at: u32, length: u32) -> BoxFuture<'_, Result<Block, StorageError>> {
-        // Before there is anything to read, all that looks for it passes.
-        if self.sealed.load(Ordering::Relaxed) {
-            self.reach("read");
-        }
-        self.inner.read(piece, at, length)
-    }
-    fn write(
-        &self,
-        piece: PieceIndex,
-        offset: u32,
-        blocks: Vec<Block>,
-    ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.reach("write");
-        self.inner.write(piece, offset, blocks)
-    }
-    fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.sealed.store(true, Ordering::Relaxed);
-        self.inner.seal(piece)
-    }
-    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        self.reach("checkpoint");
-        if self.at == "refused" {
-            return Box::pin(async {
-                Err(StorageError::new(StorageErrorKind::Other, "no checkpoint today"))
-            });
-        }
-        self.inner.checkpoint()
-    }
-    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.inner.close()
-    }
-}
-
-async fn brittle(at: &str) -> Session {
-    session("memory", &format!("[[storage.layer]]\nuse = 'brittle'\nat = '{at}'\n")).await
-}
-
-#[test]
-fn a_store_that_panics_ends_its_torrent_at_once_by_name() {
-    block_on(async {
-        let content = content("broken", &[300_000], 64 << 10);
-        let (seeder, folder) = (session("files", "").await, tempdir().unwrap());
-        seed(&seeder, &content).await;
-        for at in ["write", "checkpoint"] {
-            let leecher = brittle(at).await;
-            let got = add(&leecher, &content, folder.path(), &[seeder.local_address()]).await;
-            let ended = timeout(PATIENCE / 6, got.wait_ended()).await;
-            let phase = got.progress().phase;
-            let Phase::Failed(message) = &phase else { panic!("{at}: {phase:?}, {ended:?}") };
-            assert!(message.contains("memory + brittle panicked") && message.contains(at), "{message}");
-            leecher.stop().await;
-        }
-        // One that has it, and breaks when somebody asks.
-        let relay = brittle("read").await;
-        let relayed = add(&relay, &content, folder.path(), &[seeder.local_address()]).await;
-        complete(&relayed).await;
-        let leecher = session("memory", "").await;
-        add(&leecher, &content, folder.path(), &[relay.local_address()]).await;
-        timeout(PATIENCE / 6, relayed.wait_ended()).await.expect("it ends");
-        let phase = relayed.progress().phase;
-        let Phase::Failed(message) = &phase else { panic!("{phase:?}") };
-        assert!(
-            message.contains("memory + brittle panicked while reading piece")
-                && message.contains("broken at read"),
-            "{message}"
-        );
-        leecher.stop().await;
-        relay.stop().await;
-        seeder.stop().await;
-    });
-}
-
 #[test]
 fn completion_is_told_once_the_store_made_it_durable() {
     block_on(async {
@@ -482,14 +360,15 @@ fn completion_is_told_once_the_store_made_it_durable() {
         assert!(warnings.len() == 2 && warnings[1].starts_with("saving"), "{warnings:?}");
         unsaved.stop().await;
 
-        let refused = brittle("refused").await;
+        let layer = "[[storage.layer]]\nuse = 'faulty'\nevery-checkpoint = 1\n";
+        let refused = session("memory", layer).await;
         let got = add(&refused, &content, folder.path(), &[seeder.local_address()]).await;
         let mut warnings = Vec::new();
         while warnings.is_empty() || !got.progress().status.complete {
             warnings.extend(got.take_warnings());
             async_std::task::yield_now().await;
         }
-        assert!(warnings[0].contains("no checkpoint today"), "{warnings:?}");
+        assert!(warnings[0].contains("faulty"), "{warnings:?}");
         assert!(got.wait_complete().now_or_never().is_none());
         refused.stop().await;
         seeder.stop().await;

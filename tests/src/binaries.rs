@@ -21,6 +21,30 @@ pub fn bt_torrent() -> Command {
     Command::new(path("bt-torrent"))
 }
 
+/// The target folder of this test, wherever it was asked to be: what was built for it serves what it builds.
+///
+/// # Panics
+/// When it was not built by cargo.
+pub fn target() -> PathBuf {
+    let test = env::current_exe().expect("a running test has a path");
+    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    target.expect("a test is built below a target folder").to_owned()
+}
+
+/// Takes from `command`, which runs cargo, what cargo sets for a running test: build scripts look at it, ring's among them,
+/// and with it that is built anew, and all that stands upon it.
+pub fn as_from_a_shell(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        if ["CARGO_MANIFEST_", "CARGO_PKG_"]
+            .iter()
+            .any(|of| name.as_encoded_bytes().starts_with(of.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Where a binary lies. Cargo builds binaries for the tests of their own package only, so it is asked here; of the whole
 /// workspace, as in `cargo test --workspace`, which leaves nothing to do.
 fn path(name: &str) -> &'static PathBuf {
@@ -30,17 +54,19 @@ fn path(name: &str) -> &'static PathBuf {
 
 fn build() -> BTreeMap<String, PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--bins", "--message-format", "json"]);
+    as_from_a_shell(&mut cargo).args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bins",
+        "--message-format",
+        "json",
+    ]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    // The target folder of this test, wherever it was asked to be.
-    let test = env::current_exe().expect("a running test has a path");
-    if let Some(target) = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()) {
-        cargo.arg("--target-dir").arg(target);
-    }
-    let output = cargo.output().expect("cargo starts");
+    let output = cargo.arg("--target-dir").arg(target()).output().expect("cargo starts");
     assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

@@ -108,11 +108,19 @@ impl BtRun {
     }
 }
 
-/// The summary that `--json` put on standard output.
+/// The summary of its one torrent that `--json` put on standard output.
+///
+/// # Panics
+/// When there is none.
 pub fn summary(process: &Process) -> Value {
-    let output = process.output();
-    let line = output.lines().next().unwrap_or_else(|| panic!("no summary: {}", process.story()));
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    let first = summaries(process).into_iter().next();
+    first.unwrap_or_else(|| panic!("no summary: {}", process.story()))
+}
+
+/// The summaries of its torrents, in the order of the arguments.
+pub fn summaries(process: &Process) -> Vec<Value> {
+    let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+    process.output().lines().map(read).collect()
 }
 
 /// The events of the last run of `name`. A run that was killed may leave half a line at the end.

@@ -1,11 +1,11 @@
 //! Pages that are done step by step: what they say to write is written, what they say to run is run.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::binaries::{as_from_a_shell, target};
 use crate::process::Process;
 
 /// How long one command may take: the first one builds everything.
@@ -48,10 +48,6 @@ fn steps(page: &str) -> Vec<Step> {
 /// # Panics
 /// When a command fails, with what it wrote.
 pub fn follow(page: &str, start: &Path) -> (usize, PathBuf) {
-    // What was built serves here too.
-    let test = env::current_exe().expect("a test knows its place");
-    let target =
-        test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("a target folder");
     let logs = tempfile::tempdir().expect("a temporary folder");
     let (mut place, mut commands) = (start.to_owned(), 0);
     for step in steps(page) {
@@ -71,10 +67,10 @@ pub fn follow(page: &str, start: &Path) -> (usize, PathBuf) {
                 }
                 commands += 1;
                 let mut command = Command::new("sh");
-                command
+                as_from_a_shell(&mut command)
                     .args(["-c", &format!("exec {line}")])
                     .current_dir(&place)
-                    .env("CARGO_TARGET_DIR", target);
+                    .env("CARGO_TARGET_DIR", target());
                 let mut process = Process::start("step", logs.path(), &mut command);
                 assert_eq!(process.exit_code(LIMIT), 0, "{line}: {}", process.story());
             }

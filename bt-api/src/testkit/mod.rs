@@ -7,6 +7,8 @@
 //! - **Drivers** that play the engine's part around one policy, for tests of what only that policy does:
 //!   [`choke::Client`], [`piece::Client`].
 //! - [`TestHost`], a [`Host`](crate::Host) in virtual time.
+//! - [`odd`], plug-ins that break their promises where they are told to, for tests of whoever calls plug-ins: a driver,
+//!   a layer.
 //!
 //! Each macro takes the plug-in, then the tables to test it under, if its defaults are not all:
 //!
@@ -23,6 +25,7 @@ mod host;
 mod subject;
 
 pub mod choke;
+pub mod odd;
 pub mod piece;
 pub mod storage;
 pub mod tracker;

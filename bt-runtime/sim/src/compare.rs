@@ -106,6 +106,7 @@ impl Contest {
         let count = self.contestants.first().map_or(0, |first| first.seeds.len());
         let jobs = (0..count).flat_map(|at| {
             self.contestants.iter().map(move |one| Job {
+                what: format!("{} with {}", self.scenario, one.label),
                 scenario: one.scenario.clone(),
                 seed: one.seeds[at],
                 sets: self.sets.clone(),

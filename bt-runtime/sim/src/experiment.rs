@@ -57,9 +57,29 @@ pub enum RunError {
     /// Something does not hold that holds in every run.
     #[error(transparent)]
     Broken(#[from] Broken),
+    /// The same, in one run of several.
+    #[error("{what}, seed {seed}: {broken}")]
+    BrokenIn {
+        /// Which of them, but for its seed.
+        what: String,
+        /// Its seed.
+        seed: u64,
+        /// What does not hold.
+        broken: Broken,
+    },
     /// A file could not be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+}
+
+impl RunError {
+    /// The error of one run of several. An error of a file names it, and so the run.
+    pub(crate) fn of(self, what: &str, seed: u64) -> Self {
+        match self {
+            Self::Broken(broken) => Self::BrokenIn { what: what.to_owned(), seed, broken },
+            other => other,
+        }
+    }
 }
 
 impl Experiment<'_> {

@@ -27,6 +27,8 @@ pub use warm_up::cut_alike;
 /// One run of many.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// Which of them it is, but for its seed: what its profile, its peers or its values are. For messages.
+    pub what: String,
     /// The scenario.
     pub scenario: Arc<Scenario>,
     /// The seed of every draw.
@@ -203,10 +205,11 @@ impl Job {
         let done = match &self.folder {
             Some(folder) => {
                 let wall = || clock().saturating_sub(begin);
-                self.experiment().run_into(folder, &wall, &mut watch)?
+                self.experiment().run_into(folder, &wall, &mut watch)
             }
-            None => self.experiment().run(&mut watch)?,
+            None => self.experiment().run(&mut watch),
         };
+        let done = done.map_err(|error| error.of(&self.what, self.seed))?;
         if done.outcome.ended == Ended::Interrupted {
             return Ok(None);
         }

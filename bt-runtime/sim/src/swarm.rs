@@ -375,7 +375,9 @@ impl<'a> Swarm<'a> {
                 self.verified(node, piece, peers);
             }
             Event::PieceFailed { piece, .. } => self.checks.threw_away(node, PieceIndex(*piece)),
-            Event::PolicyViolation { policy, message } => self.checks.violation(node, policy, message),
+            Event::PolicyViolation { policy, message } => {
+                self.broke(node, &format!("the plug-in `{policy}` answered what cannot be: {message}"));
+            }
             _ => {}
         }
     }

@@ -96,8 +96,15 @@ impl Plan {
                     loaded
                 }
             };
-            let folder = Some(Self::folder(dir, number));
-            Ok(Job { scenario, seed: cell.seed, sets: cell.sets.clone(), base: Some(base.clone()), folder })
+            let what = std::iter::once(format!("cell {number}")).chain(cell.sets.iter().cloned());
+            Ok(Job {
+                what: what.collect::<Vec<_>>().join(", "),
+                scenario,
+                seed: cell.seed,
+                sets: cell.sets.clone(),
+                base: Some(base.clone()),
+                folder: Some(Self::folder(dir, number)),
+            })
         };
         numbers.iter().map(job).collect()
     }

@@ -87,15 +87,16 @@ impl Tournament {
     /// The runs, of one seed after the other, each of all pairs; their files go to `DIR/A-vs-B/SEED`.
     pub fn jobs(&self, dir: Option<&Path>) -> Vec<Job> {
         let jobs = self.seeds.iter().flat_map(|&seed| {
-            self.pairs.iter().map(move |pair| Job {
-                scenario: pair.swarms[(seed % 2) as usize].clone(),
-                seed,
-                sets: self.sets.clone(),
-                base: None,
-                folder: dir.map(|dir| {
-                    let name = format!("{}-vs-{}", self.labels[pair.a], self.labels[pair.b]);
-                    dir.join(name).join(seed.to_string())
-                }),
+            self.pairs.iter().map(move |pair| {
+                let (a, b) = (&self.labels[pair.a], &self.labels[pair.b]);
+                Job {
+                    what: format!("{} with {a} against {b}", self.scenario),
+                    scenario: pair.swarms[(seed % 2) as usize].clone(),
+                    seed,
+                    sets: self.sets.clone(),
+                    base: None,
+                    folder: dir.map(|dir| dir.join(format!("{a}-vs-{b}")).join(seed.to_string())),
+                }
             })
         });
         jobs.collect()

@@ -170,11 +170,15 @@ fn a_tracker_that_is_down_is_asked_again_until_it_is_there() {
 
 #[test]
 fn a_client_that_panics_ends_the_run_and_is_named() {
-    let fainting = "[[peers]]\nname = 'ill'\ncount = 1\nup = '1 Mbit/s'\ndown = '1 Mbit/s'\nprofile = 'mainline'\n\
-                    tracker = { use = 'fainting' }\nabandons = { after = '1 min' }\n";
-    let error = simulate(&scenario(HTTP, fainting, &[]), 1, &mut Heard::default()).unwrap_err().to_string();
-    let told = " at 0 s: the tracker client fainting panicked: too ";
-    assert!(error.contains(told) && !error.contains('\n'), "{error}");
+    for (at, fault) in [("announce", "panic"), ("announce", "panic-at-once"), ("unasked", "panic")] {
+        let ill = format!(
+            "[[peers]]\nname = 'ill'\ncount = 1\nup = '1 Mbit/s'\ndown = '1 Mbit/s'\nprofile = 'mainline'\n\
+             tracker = {{ use = ['http', 'odd'], odd = {{ at = {{ {at} = '{fault}' }} }} }}\nabandons = {{ after = '1 min' }}\n"
+        );
+        let error = simulate(&scenario(HTTP, &ill, &[]), 1, &mut Heard::default()).unwrap_err().to_string();
+        let told = format!(" at 0 s: the tracker client odd panicked: broken at {at}");
+        assert!(error.ends_with(&told) && !error.contains('\n'), "{error}");
+    }
 }
 
 #[test]

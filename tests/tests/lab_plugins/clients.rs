@@ -1,5 +1,5 @@
 //! Tracker clients of a crate that the simulator does not know: one that tries several trackers and remembers which one
-//! answered, one that speaks UDP, one that panics, and a source that asks another peer.
+//! answered, one that speaks UDP, and a source that asks another peer.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -247,57 +247,6 @@ impl TrackerClient for SmallUdp {
         _: &'a dyn Host,
     ) -> BoxFuture<'a, Result<Vec<PeerAddress>, TrackerError>> {
         std::future::pending().boxed()
-    }
-}
-
-/// The client `fainting`: panics whatever it is asked.
-struct Fainting;
-
-impl Plugin for Fainting {
-    type Kind = plugin::Tracker;
-    type Config = Nothing;
-    const NAME: &'static str = "fainting";
-    const SUMMARY: &'static str = "panics";
-    fn build(_: Nothing) -> Result<Box<dyn TrackerClient>, BuildError> {
-        Ok(Box::new(Self))
-    }
-}
-bt_api::register!(Fainting);
-
-impl TrackerClient for Fainting {
-    fn schemes(&self) -> &'static [&'static str] {
-        &["http"]
-    }
-
-    /// Before there is anything to wait for.
-    fn announce<'a>(
-        &'a self,
-        url: Option<&'a str>,
-        _: &'a Announce,
-        _: &'a dyn Host,
-    ) -> BoxFuture<'a, Result<AnnounceReply, TrackerError>> {
-        panic!("too hot at {url:?}")
-    }
-
-    fn scrape<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a [InfoHash],
-        _: &'a dyn Host,
-    ) -> BoxFuture<'a, Result<Vec<ScrapeReply>, TrackerError>> {
-        unsupported()
-    }
-
-    /// After a while.
-    fn unasked<'a>(
-        &'a self,
-        _: &'a Announce,
-        host: &'a dyn Host,
-    ) -> BoxFuture<'a, Result<Vec<PeerAddress>, TrackerError>> {
-        Box::pin(async move {
-            host.sleep_until(host.now() + Duration::from_secs(7)).await;
-            panic!("too long in the sun")
-        })
     }
 }
 

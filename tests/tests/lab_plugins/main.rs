@@ -1,16 +1,23 @@
-//! Plug-ins that wait, in simulated swarms: stores keep real bytes, tracker clients announce, in virtual time.
+//! Plug-ins in simulated swarms: stores keep real bytes, tracker clients announce, in virtual time; one that breaks is told.
 
 mod announcing;
 mod clients;
+mod several;
 mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bt_api::Instant;
+use bt_api::testkit::odd::{OddChoke, OddPiece, OddStorage, OddTracker};
 use bt_bins as _;
 use bt_engine::Event;
 use bt_sim::experiment::{Events, Experiment};
 use bt_sim::{Ended, Observer, Outcome, Scenario, simulate};
+
+bt_api::register!(OddChoke);
+bt_api::register!(OddPiece);
+bt_api::register!(OddStorage);
+bt_api::register!(OddTracker);
 
 /// A seed and five leechers, who keep 1 MiB in `STORAGE`.
 const SWARM: &str = r#"
@@ -95,7 +102,7 @@ fn hash(scenario: &Scenario) -> String {
 
 #[test]
 fn every_peer_has_the_content_in_its_own_store() {
-    for store in ["memory", "files", "compact", "piece-files", "database", "object-store", "shelf"] {
+    for store in ["memory", "files", "compact", "piece-files", "database", "object-store", "odd"] {
         let keys = if store == "object-store" { "url = 'memory:///', " } else { "" };
         let storage =
             format!("{{ use = '{store}', {keys}layer = [{{ use = 'witness', tag = '{store}' }}] }}");
@@ -190,7 +197,7 @@ fn a_store_that_cannot_be_opened_ends_its_peer_alone() {
 /// Spans that were read once are kept to be sent again, so the wrong pieces stay wrong: nobody can be done.
 #[test]
 fn bytes_that_a_store_changed_are_found_out_by_their_hash() {
-    let sets = ["peers.seed.storage={ use = 'shelf', lies = 7 }", "run.until=2 min"];
+    let sets = ["peers.seed.storage={ use = 'odd', at = { read = 'garble' } }", "run.until=2 min"];
     let (outcome, seen) = run(&scenario("{ use = 'memory' }", "", &sets));
     assert_eq!((outcome.ended, seen.complete.len()), (Ended::Done, 0));
     assert!(seen.failed > 0);
@@ -208,11 +215,14 @@ fn a_store_that_panics_ends_the_run_and_is_named() {
         ("close", "while closing"),
         ("drop", "when it was dropped"),
     ] {
-        let scenario = scenario(&format!("{{ use = 'shelf', panics = '{method}' }}"), "", &[]);
+        let scenario = scenario(&format!("{{ use = 'odd', at = {{ {method} = 'panic' }} }}"), "", &[]);
         let error = simulate(&scenario, 1, &mut Seen::default()).unwrap_err().to_string();
         let (_, told) = error.split_once(": peer ").unwrap_or_else(|| panic!("{error}"));
-        assert!(told.contains(&format!(" s: the storage shelf panicked {doing}")), "{method}: {error}");
-        assert!(told.ends_with(": the shelf fell down") && !error.contains('\n'), "{method}: {error}");
+        assert!(told.contains(&format!(" s: the storage odd panicked {doing}")), "{method}: {error}");
+        assert!(
+            told.ends_with(&format!(": broken at {method}")) && !error.contains('\n'),
+            "{method}: {error}"
+        );
     }
 }
 
@@ -223,7 +233,7 @@ fn a_store_that_hangs_is_told_and_the_others_go_on() {
     {
         let ill = format!(
             "[[peers]]\nname = \"ill\"\ncount = 1\nup = \"1 Mbit/s\"\ndown = \"4 Mbit/s\"\nprofile = \"mainline\"\n\
-             storage = {{ use = 'shelf', hangs = '{method}' }}\n"
+             storage = {{ use = 'odd', at = {{ {method} = 'pend' }} }}\n"
         );
         let (outcome, seen) = run(&scenario("{ use = 'memory' }", &ill, &["run.limit=10 min"]));
         let ill = seen.of("ill");
@@ -236,15 +246,15 @@ fn a_store_that_hangs_is_told_and_the_others_go_on() {
         }
         assert_eq!((outcome.ended, outcome.silent.len()), (Ended::Limit, 1), "{method}");
         let line = &outcome.silent[0];
-        assert!(line.contains(": the storage shelf has not answered for ") && line.contains(doing), "{line}");
+        assert!(line.contains(": the storage odd has not answered for ") && line.contains(doing), "{line}");
         assert!(seen.errors.iter().any(|(node, _, message)| ill.contains(node) && line.contains(message)));
     }
 }
 
 #[test]
 fn a_store_that_answers_for_another_torrent_is_not_taken_at_its_word() {
-    let error = "the storage shelf says what it holds of";
-    let storage = "{ use = 'shelf', pieces = 3 }";
+    let error = "the storage odd says what it holds of";
+    let storage = "{ use = 'odd', at = { held = 'lie' } }";
     let (outcome, seen) = run(&scenario(storage, "", &[]));
     assert_eq!((outcome.ended, seen.complete.len(), seen.left.clone()), (Ended::Done, 0, seen.of("leecher")));
     assert!(seen.errors.iter().all(|(_, _, message)| message.starts_with(error)), "{:?}", seen.errors);

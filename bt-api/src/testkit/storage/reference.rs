@@ -37,7 +37,10 @@ impl Reference {
 
 #[derive(Debug)]
 struct Kept {
-    bytes: BTreeMap<(PieceIndex, u32), u8>,
+    /// Each byte that was ever written, up to the last one of a piece.
+    pieces: BTreeMap<PieceIndex, Vec<Option<u8>>>,
+    /// How many these are.
+    count: usize,
     sealed: PieceSet,
 }
 
@@ -53,7 +56,8 @@ impl StorageBackend for Reference {
         _: Arc<dyn Host>,
     ) -> BoxFuture<'_, Result<Box<dyn TorrentStore>, StorageError>> {
         let mut torrents = lock(&self.torrents);
-        let new = || Kept { bytes: BTreeMap::new(), sealed: PieceSet::new(torrent.layout.piece_count()) };
+        let sealed = PieceSet::new(torrent.layout.piece_count());
+        let new = || Kept { pieces: BTreeMap::new(), count: 0, sealed };
         let kept = torrents.entry((torrent.folder.clone(), torrent.info_hash));
         let kept = kept.or_insert_with(|| Arc::new(Mutex::new(new()))).clone();
         Box::pin(ready(Ok(Box::new(Store { kept, room: self.room }) as Box<dyn TorrentStore>)))
@@ -73,8 +77,9 @@ impl TorrentStore for Store {
     ) -> BoxFuture<'_, Result<Block, StorageError>> {
         Box::pin(async move {
             let kept = lock(&self.kept);
-            let bytes: Option<Vec<u8>> =
-                (offset..offset + length).map(|at| kept.bytes.get(&(piece, at)).copied()).collect();
+            let range = offset as usize..offset as usize + length as usize;
+            let bytes = kept.pieces.get(&piece).and_then(|bytes| bytes.get(range));
+            let bytes: Option<Vec<u8>> = bytes.and_then(|bytes| bytes.iter().copied().collect());
             let what = || format!("reading {length} bytes at {offset} of piece {piece}");
             bytes.map(Block::from).ok_or_else(|| StorageError::new(StorageErrorKind::Missing, what()))
         })
@@ -87,15 +92,19 @@ impl TorrentStore for Store {
         blocks: Vec<Block>,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(async move {
-            let mut kept = lock(&self.kept);
-            kept.sealed.remove(piece);
-            for (at, &byte) in (offset..).zip(blocks.iter().flat_map(|block| &**block)) {
-                kept.bytes.insert((piece, at), byte);
-                if kept.bytes.len() > self.room {
-                    kept.bytes.remove(&(piece, at));
-                    let what = format!("writing at {at} of piece {piece}");
-                    return Err(StorageError::new(StorageErrorKind::Full, what));
+            let Kept { pieces, count, sealed } = &mut *lock(&self.kept);
+            sealed.remove(piece);
+            let bytes = pieces.entry(piece).or_default();
+            for (at, &byte) in (offset as usize..).zip(blocks.iter().flat_map(|block| &**block)) {
+                bytes.resize(bytes.len().max(at + 1), None);
+                if bytes[at].is_none() {
+                    if *count == self.room {
+                        let what = format!("writing at {at} of piece {piece}");
+                        return Err(StorageError::new(StorageErrorKind::Full, what));
+                    }
+                    *count += 1;
                 }
+                bytes[at] = Some(byte);
             }
             Ok(())
         })

@@ -229,19 +229,22 @@ impl Engine {
             let now = self.now;
             let serve =
                 self.choke.call(Serve::Nobody, |policy, rng| policy.serve(now, &waiting, &swarm, rng));
-            let next = match serve {
+            let (chosen, wrong) = match serve {
                 Serve::Nobody => break,
-                Serve::ByShare => self.next_by_share().map(|at| (at, 0)),
-                Serve::Peer(peer) => self.waiting_at(peer).map(|at| (at, 0)),
-                Serve::Block(peer, block) => self.waiting_at(peer).and_then(|at| {
-                    let place = self.queues[at].requests.iter().position(|waiting| *waiting == block);
-                    place.map(|place| (at, place))
-                }),
+                Serve::ByShare => (None, None),
+                Serve::Peer(peer) => (self.waiting_at(peer).map(|at| (at, 0)), Some("peer")),
+                Serve::Block(peer, block) => {
+                    let chosen = self.waiting_at(peer).and_then(|at| {
+                        let place = self.queues[at].requests.iter().position(|waiting| *waiting == block);
+                        place.map(|place| (at, place))
+                    });
+                    (chosen, Some("block"))
+                }
             };
-            let Some((at, place)) = next else {
-                self.choke_violation("served a peer or block that does not wait".to_owned());
-                break;
-            };
+            if let (None, Some(wrong)) = (chosen, wrong) {
+                self.choke_violation(format!("served a {wrong} that does not wait"));
+            }
+            let Some((at, place)) = chosen.or_else(|| self.next_by_share().map(|at| (at, 0))) else { break };
             if self.is_paid(at, place) {
                 self.hand_out(at, place);
             }

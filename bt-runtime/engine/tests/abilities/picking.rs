@@ -29,7 +29,7 @@ pub(crate) struct Made {
     endgame: Box<EndgameFn>,
     /// When it wants to be woken; shared, so that a closure may move it.
     wakeup: Arc<Mutex<Option<Instant>>>,
-    pub(crate) advertise: Box<AdvertiseFn>,
+    advertise: Box<AdvertiseFn>,
 }
 
 impl Made {

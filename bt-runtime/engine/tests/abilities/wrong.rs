@@ -1,11 +1,9 @@
 //! Policies that answer what cannot be, or panic: counted and named, never obeyed, and the swarm goes on.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use bt_api::{
-    Advertise, BlockRef, Cause, ChokePolicy, Instant, Notice, PeerEvent, PeerKey, Pick, PieceIndex, PieceSet,
-    Reason, Rng, Serve, SwarmView, Unchokes, Waiting,
-};
+use bt_api::testkit::odd::{Config, Fault, OddChoke, OddPiece};
+use bt_api::{BlockRef, ChokePolicy, Instant, PeerKey, Pick, PieceIndex, PiecePolicy, PieceSet, Plugin};
 use bt_engine::{Event, Output};
 
 use crate::common::everyone::Everyone;
@@ -15,71 +13,23 @@ use crate::picking::Made;
 
 const HOUR: Instant = Instant::from_secs(3600);
 
-/// What is wrong with a choke policy that serves everyone.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    UnchokesTheGone,
-    UnchokesTooMany,
-    ServesWhoDoesNotWait,
-    ServesWhatIsNotAsked,
-    WantsRoundsWithoutEnd,
-    Panics,
+/// A choke policy that serves everyone, with a fault.
+fn choke(at: &str, fault: Fault) -> Box<dyn ChokePolicy> {
+    OddChoke::build(Config::of([(at, fault)])).expect("it can be so")
 }
 
-struct Faulty {
-    fault: Fault,
-    next: Instant,
-    calls: u32,
+/// A piece policy that asks in order, with a fault.
+fn piece(at: &str, fault: Fault) -> Box<dyn PiecePolicy> {
+    OddPiece::build(Config::of([(at, fault)])).expect("it can be so")
 }
 
-impl ChokePolicy for Faulty {
-    fn next_round(&self) -> Instant {
-        if self.fault == Fault::WantsRoundsWithoutEnd { Instant::ZERO } else { self.next }
-    }
-
-    fn max_interested(&self) -> usize {
-        if self.fault == Fault::UnchokesTooMany { 1 } else { usize::MAX }
-    }
-
-    fn notice(&mut self, _: Instant, _: PeerEvent<'_>, _: &SwarmView<'_>, _: &mut dyn Rng) -> Notice {
-        if self.fault == Fault::WantsRoundsWithoutEnd { Notice::Rechoke } else { Notice::Nothing }
-    }
-
-    fn choose(
-        &mut self,
-        now: Instant,
-        _: Cause,
-        swarm: &SwarmView<'_>,
-        _: &mut dyn Rng,
-        unchokes: &mut Unchokes,
-    ) {
-        self.next = now + Duration::from_secs(1);
-        if self.fault == Fault::UnchokesTheGone {
-            unchokes.push(PeerKey(u32::MAX), Reason::RANDOM);
-        }
-        swarm.peers().iter().for_each(|peer| unchokes.push(peer.key, Reason::EVERYONE));
-        // A peer that is named twice counts once.
-        swarm.peers().iter().for_each(|peer| unchokes.push(peer.key, Reason::RANDOM));
-    }
-
-    fn serve(&mut self, _: Instant, waiting: &Waiting<'_>, _: &SwarmView<'_>, _: &mut dyn Rng) -> Serve {
-        self.calls += 1;
-        let unasked = BlockRef { piece: PieceIndex(u32::MAX), begin: 3, length: 9 };
-        match self.fault {
-            Fault::Panics if self.calls > 3 => panic!("out of ideas"),
-            // Every other time it thinks better of it.
-            Fault::ServesWhoDoesNotWait if self.calls.is_multiple_of(2) => Serve::Peer(PeerKey(u32::MAX)),
-            Fault::ServesWhatIsNotAsked if self.calls.is_multiple_of(2) => {
-                waiting.iter().next().map_or(Serve::Nobody, |queue| Serve::Block(queue.peer, unasked))
-            }
-            _ => Serve::ByShare,
-        }
-    }
-}
-
-fn violations_named(network: &Network, node: usize, policy: &str) -> u64 {
-    let named = |event: &Event| matches!(event, Event::PolicyViolation { policy: it, .. } if it == policy);
-    network.nodes[node].events.iter().filter(|(_, event)| named(event)).count() as u64
+/// What a policy answered that cannot be, as it was told.
+fn violations<'a>(network: &'a Network, node: usize, name: &str) -> Vec<&'a str> {
+    let told = network.nodes[node].events.iter().filter_map(|(_, event)| match event {
+        Event::PolicyViolation { policy, message } if policy == name => Some(message.as_str()),
+        _ => None,
+    });
+    told.collect()
 }
 
 fn swarm_with(edit: impl FnOnce(&mut Node)) -> Network {
@@ -91,33 +41,31 @@ fn swarm_with(edit: impl FnOnce(&mut Node)) -> Network {
 
 #[test]
 fn wrong_answers_of_a_choke_policy_are_counted_and_left_out() {
-    for (fault, wrong) in [
-        (Fault::UnchokesTheGone, true),
-        (Fault::UnchokesTooMany, true),
-        (Fault::ServesWhoDoesNotWait, true),
-        (Fault::ServesWhatIsNotAsked, true),
-        (Fault::WantsRoundsWithoutEnd, false),
+    for (at, wrong) in [
+        ("choose", &["unchoked 1 peers that are not connected"][..]),
+        ("max-interested", &["unchoked 1 interested peers over its own limit of 1"]),
+        ("serve", &["served a block that does not wait", "served a peer that does not wait"]),
+        ("next-round", &[]),
     ] {
-        let mut network = swarm_with(|seed| {
-            seed.choke = Box::new(Faulty { fault, next: Instant::ZERO, calls: 0 });
-        });
+        let mut network = swarm_with(|seed| seed.choke = choke(at, Fault::Lie));
         network.check = |engine| {
             let swarm = engine.swarm();
             let served = swarm.peers().iter().filter(|peer| peer.peer_interested && !peer.am_choking).count();
             assert!(served <= 2);
         };
-        assert!(network.run_until_complete(HOUR), "{fault:?}");
+        assert!(network.run_until_complete(HOUR), "{at}");
         let counted = network.nodes[0].engine.policy_violations();
-        assert_eq!(counted > 0, wrong, "{fault:?}");
-        assert_eq!(violations_named(&network, 0, "choke"), counted, "{fault:?}");
+        let told = violations(&network, 0, "choke");
+        assert_eq!(told.len() as u64, counted, "{at}");
+        assert_eq!(BTreeSet::from_iter(told), BTreeSet::from_iter(wrong.iter().copied()), "{at}");
         assert!(network.nodes[0].failed.is_none());
     }
 }
 
 #[test]
 fn no_more_interested_peers_are_served_than_the_policy_says_itself() {
-    let choke = Box::new(Faulty { fault: Fault::UnchokesTooMany, next: Instant::ZERO, calls: 0 });
-    let mut solo = Solo::new(1, Node { choke, ..Node::new(PieceSet::full(2)) });
+    let node = Node { choke: choke("max-interested", Fault::Lie), ..Node::new(PieceSet::full(2)) };
+    let mut solo = Solo::new(1, node);
     let peers: Vec<PeerKey> = (1..=3).map(|number| solo.connect(number, &[])).collect();
     for &peer in &peers {
         solo.say(peer, bt_engine::wire::Message::Interested);
@@ -163,15 +111,13 @@ fn wrong_picks_are_counted_and_left_out() {
         assert!(network.run_until_complete(HOUR), "fault {number}");
         let counted = network.nodes[1].engine.policy_violations();
         assert!(counted > 0, "fault {number}");
-        assert_eq!(violations_named(&network, 1, "piece"), counted);
+        assert_eq!(violations(&network, 1, "piece").len() as u64, counted);
     }
 }
 
 #[test]
 fn a_set_of_another_torrent_is_not_advertised() {
-    let mut made = Made::new();
-    made.advertise = Box::new(|_, _, _| Advertise::Only(PieceSet::full(11)));
-    let node = Node { piece: Box::new(made), ..Node::new(PieceSet::full(10)) };
+    let node = Node { piece: piece("advertise", Fault::Lie), ..Node::new(PieceSet::full(10)) };
     let mut solo = Solo::new(1, node);
     let (a, out) = solo.connect_told(1);
     assert!(!sent(&out, a).iter().any(|it| matches!(it, bt_engine::wire::Message::Bitfield(_))));
@@ -181,26 +127,23 @@ fn a_set_of_another_torrent_is_not_advertised() {
 
 #[test]
 fn a_policy_that_panics_ends_its_torrent_alone_and_is_named() {
-    let mut network = swarm_with(|seed| {
-        seed.choke = Box::new(Faulty { fault: Fault::Panics, next: Instant::ZERO, calls: 0 });
-    });
+    let mut network = swarm_with(|seed| seed.choke = choke("serve", Fault::Panic));
     network.start();
     network.run(Instant::from_secs(60), |network| network.nodes[0].failed.is_some());
     let message = network.nodes[0].failed.clone().expect("it failed");
-    assert_eq!(message, "the plug-in `choke` panicked: out of ideas");
+    assert_eq!(message, "the plug-in `choke` panicked: broken at serve");
     assert_eq!(network.nodes[0].engine.next_wakeup(), None);
     network.run(Instant::from_secs(120), |_| false);
     assert!(network.nodes[0].engine.swarm().peers().is_empty());
     assert!(network.nodes[1..].iter().all(|node| node.failed.is_none()));
     assert!(network.nodes[1..].iter().all(|node| node.engine.swarm().peers().len() == 1));
 
-    let mut made = Made::new();
-    made.pick = Box::new(|_, _, _| panic!("no pieces today"));
-    let mut solo = Solo::new(1, Node { piece: Box::new(made), ..Node::new(PieceSet::new(2)) });
+    let node = Node { piece: piece("pick", Fault::Panic), ..Node::new(PieceSet::new(2)) };
+    let mut solo = Solo::new(1, node);
     let a = solo.connect(1, &[0]);
     let out = solo.say(a, bt_engine::wire::Message::Unchoke);
     assert_eq!(closes(&out).len(), 1);
-    let failed = |output: &Output| matches!(output, Output::Failed { message } if message == "the plug-in `piece` panicked: no pieces today");
+    let failed = |output: &Output| matches!(output, Output::Failed { message } if message == "the plug-in `piece` panicked: broken at pick");
     assert!(out.iter().any(failed), "{out:?}");
     assert!(solo.send_block(a, block(0, 0)).iter().all(|output| matches!(output, Output::Drop { .. })));
 }

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use bt_api::contain;
 use bt_runtime::TextError;
+use bt_runtime::usage::one_line;
 use clap::{Parser, Subcommand};
 
 use crate::experiment::RunError;
@@ -54,7 +55,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_
         Err(error) if !error.use_stderr() => {
             write!(terminal.out, "{}", error.render()).map(|()| 0).map_err(Failure::from)
         }
-        Err(error) => Err(Failure::usage(one_line(&error))),
+        Err(error) => Err(Failure::usage(one_line(&error.render(), "bt-lab"))),
     };
     result.unwrap_or_else(|failure| {
         // Nobody reads standard output any more: not worth a word.
@@ -144,12 +145,4 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         Self::failed(error.to_string())
     }
-}
-
-/// The first paragraph and the hints of clap's message, which takes several lines.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.contains("try '--help'")).collect();
-    format!("{}; see `bt-lab --help`", lines.join(" ").trim_start_matches("error: "))
 }

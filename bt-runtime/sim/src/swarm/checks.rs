@@ -221,16 +221,12 @@ impl Checks {
         }
     }
 
-    pub(super) fn violation(&mut self, node: u32, policy: &str, message: &str) {
-        self.breach(|| format!("at peer {node}, `{policy}` answered what cannot be: {message}"));
-    }
-
     /// A piece of `node` did not match its hash.
     pub(super) fn threw_away(&mut self, node: u32, piece: PieceIndex) {
         self.nodes[node as usize].thrown_away += self.length(piece);
     }
 
-    /// A plug-in panicked, or never waits.
+    /// A plug-in panicked, never waits, or answered what cannot be.
     pub(super) fn plugin(&mut self, message: String) {
         self.breach(|| message);
     }

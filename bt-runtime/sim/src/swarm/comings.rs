@@ -241,7 +241,7 @@ impl Swarm<'_> {
         // They were built once when the scenario was loaded, but they are strangers.
         let (choke, piece) = match contain(|| (group.profile.choke(), group.profile.piece())) {
             Ok(policies) => policies,
-            Err(said) => return self.checks.plugin(broke(number, self.now, &said)),
+            Err(said) => return self.checks.plugin(broke(&group.name, number, self.now, &said)),
         };
         let mut engine = Engine::new(EngineSetup {
             settings,

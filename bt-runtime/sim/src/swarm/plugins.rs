@@ -94,8 +94,8 @@ impl Plugins {
         self.wakes_at = None;
     }
 
-    /// The run is over: clients are dropped, and every store is closed, however long that takes.
-    fn end(&mut self) -> Result<(), String> {
+    /// The run is over: clients are dropped, and every store is closed, however long that takes. `class` is that of a peer.
+    fn end<'a>(&mut self, class: impl Fn(u32) -> &'a str) -> Result<(), String> {
         if let Some(announcing) = &mut self.announcing {
             announcing.end();
         }
@@ -109,7 +109,7 @@ impl Plugins {
                 Some((node, News::Done(done))) => {
                     _ = self.stores.as_mut().map(|stores| stores.done(node, now, *done));
                 }
-                Some((node, News::Broke(message))) => return Err(broke(node, now, &message)),
+                Some((node, News::Broke(message))) => return Err(broke(class(node), node, now, &message)),
                 Some(_) => {}
                 None => match self.executor.next_at() {
                     Some(next) => now = next,
@@ -172,8 +172,14 @@ impl Swarm<'_> {
         let is_store = self.stores().is_some_and(|stores| stores.is_cause(node, message));
         match self.plugins.as_mut().filter(|_| is_store) {
             Some(plugins) => plugins.news.put(node, News::GaveUp),
-            None => self.checks.plugin(broke(node, self.now, message)),
+            None => self.broke(node, message),
         }
+    }
+
+    /// A plug-in of `node` cannot go on, or its answers count for nothing.
+    pub(super) fn broke(&mut self, node: u32, message: &str) {
+        let class = &self.scenario.groups[self.nodes[node as usize].group].name;
+        self.checks.plugin(broke(class, node, self.now, message));
     }
 
     /// Lets plug-ins do what they can do now.
@@ -221,7 +227,7 @@ impl Swarm<'_> {
                     stores.keep(node);
                 }
             }
-            News::Broke(message) => self.checks.plugin(broke(node, self.now, &message)),
+            News::Broke(message) => self.broke(node, &message),
             News::Read(peer, number, bytes) => {
                 if let Some(stores) = self.stores() {
                     stores.was_read(node, peer, number, bytes);
@@ -299,13 +305,15 @@ impl Swarm<'_> {
 
     /// Drops all clients and closes all stores.
     pub(super) fn end_plugins(&mut self) {
-        if let Some(Err(message)) = self.plugins.as_mut().map(|plugins| plugins.end()) {
+        let (nodes, groups) = (&self.nodes, &self.scenario.groups);
+        let class = |node: u32| groups[nodes[node as usize].group].name.as_str();
+        if let Some(Err(message)) = self.plugins.as_mut().map(|plugins| plugins.end(class)) {
             self.checks.plugin(message);
         }
     }
 }
 
-/// A plug-in of `node` cannot go on, at `now`.
-pub(super) fn broke(node: u32, now: Instant, message: &str) -> String {
-    format!("peer {node} at {} s: {message}", now.as_secs_f64())
+/// A plug-in of `node`, which is of `class`, cannot go on, at `now`.
+pub(super) fn broke(class: &str, node: u32, now: Instant, message: &str) -> String {
+    format!("peer {node} ({class}) at {} s: {message}", now.as_secs_f64())
 }

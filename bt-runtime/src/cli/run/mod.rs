@@ -24,6 +24,7 @@ use indicatif::HumanBytes;
 
 use crate::escape::escape;
 use crate::net::{AddOptions, SessionOptions};
+use crate::usage::one_line;
 use crate::{Profile, ProfileError};
 use drive::{Plan, Report, Summary, drive};
 use options::Options;
@@ -38,7 +39,7 @@ pub fn main() -> ExitCode {
         Err(error) if !error.use_stderr() => {
             write!(io::stdout(), "{}", error.render()).map(|()| 0).map_err(Failure::from)
         }
-        Err(error) => Err(Failure::usage(one_line(&error))),
+        Err(error) => Err(Failure::usage(one_line(&error.render(), "bt-run"))),
     };
     ExitCode::from(code.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
@@ -87,14 +88,6 @@ impl From<io::Error> for Failure {
             _ => Self::failed(format!("cannot write to standard output: {error}")),
         }
     }
-}
-
-/// The first paragraph and the hints of clap's message, which takes several lines.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.contains("try '--help'")).collect();
-    format!("{}; see `bt-run --help`", lines.join(" ").trim_start_matches("error: "))
 }
 
 fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {

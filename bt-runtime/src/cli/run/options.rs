@@ -19,7 +19,9 @@ use crate::cli::tracker_url;
   bt-run --profile modern --stop-when complete x.torrent
   bt-run --profile mainline --set choke.use=random --set choke.slots=8 x.torrent
   bt-run --profile modern --set 'net.upload-limit=1 MiB/s' --print-profile > mine.toml
-  bt-run --profile mine.toml --events run.jsonl --seed 7 x.torrent"
+  bt-run --profile mine.toml --events run.jsonl --seed 7 x.torrent
+
+Exit code: 0 done; 1 a torrent failed or is incomplete; 2 wrong use; 130 Ctrl-C; 143 ended by kill."
 )]
 pub(super) struct Options {
     /// The torrent files

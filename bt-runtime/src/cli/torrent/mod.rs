@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::escape::escape;
+use crate::usage::one_line;
 
 /// Runs `bt-torrent` with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -33,7 +34,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write, notes
         Err(error) if !error.use_stderr() => {
             write!(out, "{}", error.render()).map(|()| 0).map_err(Failure::from)
         }
-        Err(error) => Err(Failure::usage(one_line(&error))),
+        Err(error) => Err(Failure::usage(one_line(&error.render(), "bt-torrent"))),
     };
     result.unwrap_or_else(|failure| {
         // Nobody reads standard output any more: not worth a word.
@@ -99,14 +100,6 @@ impl From<io::Error> for Failure {
 /// A line for a person.
 fn note(notes: &mut dyn Write, message: &str) {
     let _ = writeln!(notes, "bt-torrent: {}", escape(message));
-}
-
-/// The first paragraph and the hints of clap's message, which takes several lines.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.contains("try '--help'")).collect();
-    format!("{}; see `bt-torrent --help`", lines.join(" ").trim_start_matches("error: "))
 }
 
 /// Reads and checks the torrent file at `path`.

@@ -1,60 +1,14 @@
 use std::future::pending;
 
 use bt_api::testkit::TestHost;
-use bt_api::{InfoHash, PieceHash, TorrentLayout};
+use bt_api::testkit::odd::{Config, Fault, OddStorage};
+use bt_api::{InfoHash, PieceHash, Plugin, TorrentLayout};
 use futures::executor::block_on;
 
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const PIECE: PieceIndex = PieceIndex(0);
-
-struct Shop {
-    drops_badly: bool,
-}
-
-/// A store that panics at reads and never answers writes.
-struct Ill {
-    drops_badly: bool,
-}
-
-impl StorageBackend for Shop {
-    fn open(
-        &self,
-        _: Arc<Torrent>,
-        _: Arc<dyn Host>,
-    ) -> BoxFuture<'_, Result<Box<dyn TorrentStore>, StorageError>> {
-        let store = Ill { drops_badly: self.drops_badly };
-        Box::pin(async { Ok(Box::new(store) as _) })
-    }
-}
-
-impl TorrentStore for Ill {
-    fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>> {
-        Box::pin(async { Ok(PieceSet::new(3)) })
-    }
-    fn read(&self, _: PieceIndex, _: u32, _: u32) -> BoxFuture<'_, Result<Block, StorageError>> {
-        panic!("no\nmore")
-    }
-    fn write(&self, _: PieceIndex, _: u32, _: Vec<Block>) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(pending())
-    }
-    fn seal(&self, _: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async { Ok(()) })
-    }
-    fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>> {
-        Box::pin(async { Ok(None) })
-    }
-    fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
-impl Drop for Ill {
-    fn drop(&mut self) {
-        assert!(!self.drops_badly, "not yet");
-    }
-}
 
 struct Trial {
     host: Arc<TestHost>,
@@ -63,8 +17,8 @@ struct Trial {
     told: Arc<Mutex<Vec<String>>>,
 }
 
-/// The store of a torrent of two pieces.
-fn open(drops_badly: bool) -> Trial {
+/// The store of a torrent of two pieces; it panics at reads, never answers writes, and has these faults too.
+fn open(also: &[(&str, Fault)]) -> Trial {
     let host = TestHost::new();
     let told = Arc::<Mutex<Vec<String>>>::default();
     let tell = {
@@ -79,17 +33,19 @@ fn open(drops_badly: bool) -> Trial {
         folder: "unused".into(),
         saved: None,
     });
-    let opening = guard.open(Arc::new(Shop { drops_badly }), torrent, host.clone());
+    let faults = [("read", Fault::PanicAtOnce), ("write", Fault::Pend)];
+    let ill = Config::of(faults.iter().chain(also).copied());
+    let opening = guard.open(OddStorage::build(ill).unwrap().into(), torrent, host.clone());
     let store = block_on(opening).unwrap();
     Trial { host, guard, store, told }
 }
 
 #[test]
 fn a_panic_is_told_once_and_ends_every_call() {
-    let Trial { host, guard, store, told } = open(false);
+    let Trial { host, guard, store, told } = open(&[]);
     let mut writing = store.write(PIECE, 0, Vec::new());
     assert!((&mut writing).now_or_never().is_none());
-    let broke = "the storage ill panicked while reading piece 0: no more";
+    let broke = "the storage ill panicked while reading piece 0: broken at read";
     for _ in 0..2 {
         assert_eq!(block_on(store.read(PIECE, 0, 1)).unwrap_err().to_string(), broke);
     }
@@ -103,7 +59,7 @@ fn a_panic_is_told_once_and_ends_every_call() {
 
 #[test]
 fn who_does_not_answer_is_known_by_what_it_is_at() {
-    let Trial { host, guard, store, told } = open(false);
+    let Trial { host, guard, store, told } = open(&[]);
     let mut writing = store.write(PIECE, 0, Vec::new());
     assert!((&mut writing).now_or_never().is_none());
     host.advance(PATIENCE / 2);
@@ -129,10 +85,10 @@ fn who_does_not_answer_is_known_by_what_it_is_at() {
 
 #[test]
 fn a_set_of_another_torrent_and_a_bad_end_are_told() {
-    let Trial { store, told, .. } = open(true);
+    let Trial { store, told, .. } = open(&[("held", Fault::Lie), ("drop", Fault::Panic)]);
     let error = block_on(store.held()).unwrap_err();
     assert_eq!(error.kind(), StorageErrorKind::Corrupt);
     assert_eq!(error.to_string(), "the storage ill says what it holds of 3 pieces, not of 2");
     drop(store);
-    assert_eq!(*told.lock().unwrap(), ["the storage ill panicked when it was dropped: not yet"]);
+    assert_eq!(*told.lock().unwrap(), ["the storage ill panicked when it was dropped: broken at drop"]);
 }

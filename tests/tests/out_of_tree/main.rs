@@ -1,12 +1,15 @@
 //! A user's own package, `tests/out-of-tree`: built as a user builds it, it has the framework's plug-ins and
-//! its own side by side, and downloads through its own.
+//! its own side by side, and downloads through its own. One that misbehaves harms no other torrent of its process.
 
-use std::env;
+mod misbehaving;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use bt_tests::binaries;
 use bt_tests::process::Process;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,6 +21,14 @@ const LIMIT: Duration = Duration::from_secs(180);
 struct Package {
     binary: PathBuf,
     unit_tests: PathBuf,
+    /// The example `odd`, which has plug-ins that misbehave.
+    odd: PathBuf,
+}
+
+/// The package, built once.
+fn package() -> &'static Package {
+    static PACKAGE: LazyLock<Package> = LazyLock::new(build);
+    &PACKAGE
 }
 
 /// Builds the package with its tests.
@@ -25,12 +36,14 @@ fn build() -> Package {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("out-of-tree");
     // With the workspace's versions and its target folder: what it has fetched and built serves here too.
     fs::copy(package.join("../../Cargo.lock"), package.join("Cargo.lock")).unwrap();
-    let test = env::current_exe().unwrap();
-    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    let target = target.expect("a test is built below a target folder");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(&package).arg("build").args(["--quiet", "--all-targets", "--message-format", "json"]);
-    let output = cargo.arg("--target-dir").arg(target).output().unwrap();
+    binaries::as_from_a_shell(&mut cargo).current_dir(&package).arg("build").args([
+        "--quiet",
+        "--all-targets",
+        "--message-format",
+        "json",
+    ]);
+    let output = cargo.arg("--target-dir").arg(binaries::target()).output().unwrap();
     assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8(output.stdout).unwrap();
     let messages: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -43,7 +56,11 @@ fn build() -> Package {
         let message = messages.iter().find(made).unwrap_or_else(|| panic!("no {kind} was built"));
         PathBuf::from(message["executable"].as_str().unwrap())
     };
-    Package { binary: executable("bin", false), unit_tests: executable("lib", true) }
+    Package {
+        binary: executable("bin", false),
+        unit_tests: executable("lib", true),
+        odd: executable("example", false),
+    }
 }
 
 /// What `program` prints; it must end well.
@@ -58,10 +75,10 @@ fn run(program: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn a_users_own_package_needs_no_change_of_the_framework() {
-    let Package { binary, unit_tests } = build();
-    run(&unit_tests, &[]);
+    let Package { binary, unit_tests, .. } = package();
+    run(unit_tests, &[]);
 
-    let list = run(&binary, &["--list"]);
+    let list = run(binary, &["--list"]);
     for name in ["proportional", "one-file", "peer-list"] {
         let line = list
             .lines()
@@ -73,11 +90,11 @@ fn a_users_own_package_needs_no_change_of_the_framework() {
         assert!(list.contains(theirs), "no {theirs}:\n{list}");
     }
 
-    let defaults: toml::Table = run(&binary, &["--defaults", "proportional"]).parse().unwrap();
+    let defaults: toml::Table = run(binary, &["--defaults", "proportional"]).parse().unwrap();
     let expected = "[choke]\nuse = \"proportional\"\nslots = 8\nround = \"10 s\"\nhead-start = \"64 KiB\"\n";
     assert_eq!(defaults, expected.parse().unwrap());
 
-    let profile = run(&binary, &["--profile", "mine", "--set", "choke.slots=3", "--print-profile"]);
+    let profile = run(binary, &["--profile", "mine", "--set", "choke.slots=3", "--print-profile"]);
     let profile: toml::Table = profile.parse().unwrap();
     assert_eq!(profile["choke"]["use"].as_str(), Some("proportional"));
     assert_eq!(profile["choke"]["slots"].as_integer(), Some(3));
@@ -87,7 +104,7 @@ fn a_users_own_package_needs_no_change_of_the_framework() {
     let folder = TempDir::new().unwrap();
     let events = folder.path().join("events.jsonl");
     let demo = ["--demo", "--profile", "mine", "--json", "--events", events.to_str().unwrap()];
-    let summary: Value = serde_json::from_str(&run(&binary, &demo)).unwrap();
+    let summary: Value = serde_json::from_str(&run(binary, &demo)).unwrap();
     assert_eq!(summary["complete"], true, "{summary}");
     assert_eq!(summary["hash_failures"], 0, "{summary}");
     let events = fs::read_to_string(events).unwrap();

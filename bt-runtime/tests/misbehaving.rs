@@ -1,16 +1,14 @@
 //! Plug-ins that panic, hang or lie, in a process with two torrents: the ill one is told by the plug-in's name, and the
 //! other arrives, with the right bytes, through a session that ends in time.
 
-mod plugins;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_std::future::timeout;
 use async_std::task::{block_on, sleep};
+use bt_api::testkit::odd::{OddChoke, OddLayer, OddPiece, OddStorage, OddTracker};
 use bt_api::{NewFile, PieceHash, TorrentLayout};
 use bt_engine::Stall;
 use bt_engine::metainfo::{Metainfo, Rules, create};
@@ -19,8 +17,16 @@ use bt_runtime::net::{AddOptions, Phase, Session, SessionOptions, TorrentHandle}
 use sha1::{Digest, Sha1};
 use tempfile::{TempDir, tempdir};
 
-use plugins::{ILL, PIECE, start_of};
 use {bt_policies as _, bt_storage as _};
+
+bt_api::register!(OddChoke);
+bt_api::register!(OddPiece);
+bt_api::register!(OddStorage);
+bt_api::register!(OddLayer);
+bt_api::register!(OddTracker);
+
+/// The length of the ill torrent's pieces in bytes, and of the other's.
+const PIECE: [u32; 2] = [32 << 10, 64 << 10];
 
 /// A test that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,9 +68,9 @@ const RAREST: &str = "use = 'rarest-first'";
 const FILES: &str = "use = 'files'";
 const NO_TRACKER: &str = "use = []";
 
-/// The `odd` plug-in of a kind.
-fn odd(at: &str, does: &str) -> String {
-    format!("use = 'odd'\nat = '{at}'\ndoes = '{does}'")
+/// The `odd` policy or store, with a fault towards the ill torrent.
+fn odd(at: &str, fault: &str) -> String {
+    format!("use = 'odd'\nat = {{ {at} = '{fault}' }}\ntorrent = '32 KiB'")
 }
 
 async fn session(text: &str) -> Session {
@@ -101,13 +107,18 @@ impl Scene {
         let folders = [tempdir().unwrap(), tempdir().unwrap()];
         let from = folders[0].path();
         let (ill, well) = (content("ill", PIECE[0], from), content("well", PIECE[1], from));
-        ILL.store(start_of(ill.metainfo.info_hash), Ordering::Relaxed);
         let seeder = session(&profile(CHOKE, RAREST, FILES, NO_TRACKER, "")).await;
         for content in [&ill, &well] {
             let handle = add(&seeder, content, from, &[]).await;
             timeout(PATIENCE, handle.wait_complete()).await.expect("it is there");
         }
         Self { ill, well, seeder, folders }
+    }
+
+    /// The table of the `odd` tracker client, with a fault towards the ill torrent.
+    fn odd_tracker(&self, at: &str, fault: &str) -> String {
+        let torrent = self.ill.metainfo.info_hash;
+        format!("use = ['odd']\n[tracker.odd]\nat = {{ {at} = '{fault}' }}\ntorrent = '{torrent}'")
     }
 
     /// Has `session` download both, the ill one first, and waits until the other is complete, with the right bytes where
@@ -202,7 +213,8 @@ fn a_policy_that_panics_while_it_serves_or_is_dropped_takes_nobody_along() {
 fn a_policy_that_lies_is_left_out_and_its_torrent_goes_on() {
     block_on(async {
         let scene = Scene::new().await;
-        let leecher = session(&profile(&odd("lie", ""), RAREST, "use = 'memory'", NO_TRACKER, "")).await;
+        let leecher =
+            session(&profile(&odd("choose", "lie"), RAREST, "use = 'memory'", NO_TRACKER, "")).await;
         let (ill, _) = scene.download(&leecher).await;
         timeout(PATIENCE, ill.wait_complete()).await.unwrap();
         assert!(ill.progress().status.complete);
@@ -210,7 +222,7 @@ fn a_policy_that_lies_is_left_out_and_its_torrent_goes_on() {
         assert_eq!(ill.take_warnings(), [wrong], "told once");
         end(leecher, "lie").await;
         // One that never names a piece that can be had gets nothing; the other torrent does.
-        let leecher = session(&profile(CHOKE, &odd("lie", ""), "use = 'memory'", NO_TRACKER, "")).await;
+        let leecher = session(&profile(CHOKE, &odd("pick", "lie"), "use = 'memory'", NO_TRACKER, "")).await;
         let (ill, _) = scene.download(&leecher).await;
         assert_eq!((ill.progress().phase, ill.progress().status.bytes_have), (Phase::Running, 0));
         let warnings = ill.take_warnings().join("\n");
@@ -250,6 +262,32 @@ fn a_store_that_panics_ends_its_torrent_alone() {
             assert_eq!(failure(&ill).await, format!("the storage odd panicked {doing}: broken at {at}"));
             assert_eq!(well.progress().phase, Phase::Stopped);
         }
+        scene.seeder.stop().await;
+    });
+}
+
+#[test]
+fn a_layer_that_panics_ends_its_torrent_by_both_names() {
+    block_on(async {
+        let scene = Scene::new().await;
+        let layered = |at, fault| format!("use = 'memory'\n[[storage.layer]]\n{}", odd(at, fault));
+        let leecher =
+            session(&profile(CHOKE, RAREST, &layered("write", "panic-at-once"), NO_TRACKER, "")).await;
+        let (ill, _) = scene.download(&leecher).await;
+        let message = failure(&ill).await;
+        assert!(message.starts_with("the storage memory + odd panicked while writing piece"), "{message}");
+        end(leecher, "write").await;
+        // One that has it, and breaks when somebody asks.
+        let relay = session(&profile(CHOKE, RAREST, &layered("read", "panic"), NO_TRACKER, "")).await;
+        let (ill_there, _) = scene.download(&relay).await;
+        timeout(PATIENCE, ill_there.wait_complete()).await.unwrap();
+        let leecher = session(&profile(CHOKE, RAREST, "use = 'memory'", NO_TRACKER, "")).await;
+        add(&leecher, &scene.ill, scene.folders[1].path(), &[relay.local_address()]).await;
+        let message = failure(&ill_there).await;
+        assert!(message.starts_with("the storage memory + odd panicked while reading piece"), "{message}");
+        assert!(message.ends_with(": broken at read"), "{message}");
+        end(leecher, "read").await;
+        end(relay, "read").await;
         scene.seeder.stop().await;
     });
 }
@@ -300,13 +338,13 @@ fn a_store_that_hangs_is_told_and_given_up_at_the_end() {
 fn a_store_that_lies_is_found_out() {
     block_on(async {
         let scene = Scene::new().await;
-        let leecher = session(&profile(CHOKE, RAREST, &odd("lie-held", ""), NO_TRACKER, "")).await;
+        let leecher = session(&profile(CHOKE, RAREST, &odd("held", "lie"), NO_TRACKER, "")).await;
         let (ill, _) = scene.download(&leecher).await;
-        let wrong = "the storage odd says what it holds of 3 pieces, not of 31";
+        let wrong = "the storage odd says what it holds of 32 pieces, not of 31";
         assert_eq!(failure(&ill).await, wrong);
-        end(leecher, "lie-held").await;
+        end(leecher, "held").await;
         // Whoever is to send what was read short sends nothing.
-        let relay = session(&profile(CHOKE, RAREST, &odd("short-read", ""), NO_TRACKER, "")).await;
+        let relay = session(&profile(CHOKE, RAREST, &odd("read", "lie"), NO_TRACKER, "")).await;
         let (ill_there, _) = scene.download(&relay).await;
         timeout(PATIENCE, ill_there.wait_complete()).await.unwrap();
         let leecher = session(&profile(CHOKE, RAREST, "use = 'memory'", NO_TRACKER, "")).await;
@@ -322,8 +360,8 @@ fn a_store_that_lies_is_found_out() {
             sleep(Duration::from_millis(5)).await;
         }
         assert_eq!((got.progress().status.bytes_have, got.progress().status.hash_failures), (0, 0));
-        end(leecher, "short-read").await;
-        end(relay, "short-read").await;
+        end(leecher, "read").await;
+        end(relay, "read").await;
         scene.seeder.stop().await;
     });
 }
@@ -333,7 +371,7 @@ fn a_tracker_client_that_panics_ends_its_torrent_alone() {
     block_on(async {
         let scene = Scene::new().await;
         for at in ["announce", "unasked"] {
-            let tracker = format!("use = ['odd']\n[tracker.odd]\nat = '{at}'\ndoes = 'panic'");
+            let tracker = scene.odd_tracker(at, "panic");
             let leecher = session(&profile(CHOKE, RAREST, "use = 'memory'", &tracker, "")).await;
             let (ill, well) = scene.download(&leecher).await;
             assert_eq!(failure(&ill).await, format!("the tracker client odd panicked: broken at {at}"));
@@ -349,7 +387,7 @@ fn a_tracker_client_that_hangs_costs_its_torrent_nothing_but_peers() {
     block_on(async {
         let scene = Scene::new().await;
         for does in ["pend", "block", "block-lent"] {
-            let tracker = format!("use = ['odd']\n[tracker.odd]\nat = 'announce'\ndoes = '{does}'");
+            let tracker = scene.odd_tracker("announce", does);
             let more = "announce.timeout = '1 s'\n";
             let leecher = session(&profile(CHOKE, RAREST, "use = 'memory'", &tracker, more)).await;
             let (ill, _) = scene.download(&leecher).await;
@@ -382,7 +420,7 @@ fn a_plug_in_that_panics_when_it_is_built_is_told_at_its_place() {
         let told = format!("the {what} `odd` panicked when it was built: broken at build");
         assert!(error.starts_with("test.toml:") && error.ends_with(&told), "{error}");
     }
-    let tracker = "use = ['odd']\n[tracker.odd]\nat = 'schemes'";
+    let tracker = "use = ['odd']\n[tracker.odd]\nat = { schemes = 'panic' }";
     let error = refused(&profile(CHOKE, RAREST, FILES, tracker, ""));
     let told = "the tracker client `odd` panicked when it was asked for its schemes: broken at schemes";
     assert!(error.ends_with(told), "{error}");
