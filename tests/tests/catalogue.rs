@@ -1,11 +1,11 @@
 //! The page `bt-runtime/docs/catalogue.md`: every plug-in of the shipped binaries with its keys, as the registry has them,
-//! and with its source, as the file says that holds it. `BT_WRITE_PAGE=1 cargo test -p bt-tests --test catalogue` writes it
-//! anew. The page of comparisons beside it has every choker.
+//! and with its source and what each key is, as the file says that holds it. `BT_WRITE_PAGE=1 cargo test -p bt-tests --test
+//! catalogue` writes it anew. The page of comparisons beside it has every choker.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, iter};
 
 use bt_api::plugin::{Choke, Kind, Layer, Piece, Registry, Storage, Tracker};
 use bt_bins as _;
@@ -46,6 +46,41 @@ fn source_of(file: &Path) -> Option<String> {
     Some(source.strip_prefix("Source: ")?.to_owned())
 }
 
+/// What the files of the plug-in `name`, of which `file` is the first, say of each key of its table.
+fn notes_of(name: &str, file: &Path) -> BTreeMap<String, String> {
+    let parts =
+        fs::read_dir(file.with_extension("")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let texts: Vec<String> =
+        iter::once(file.to_owned()).chain(parts).map(|path| fs::read_to_string(path).unwrap()).collect();
+    let named = texts[0].split(&format!("const NAME: &'static str = \"{name}\";")).next().unwrap();
+    let config = named.rsplit("type Config = ").next().unwrap().split(';').next().unwrap();
+    let begin = format!("pub struct {config} {{\n");
+    let fields = texts.iter().find_map(|text| text.split(&begin).nth(1)).unwrap_or_default();
+    let mut notes = BTreeMap::new();
+    let mut note = Vec::new();
+    for line in fields.lines().map(str::trim).take_while(|&line| line != "}") {
+        if let Some(said) = line.strip_prefix("/// ") {
+            note.push(said);
+        } else if let Some((field, _)) = line.strip_prefix("pub ").and_then(|field| field.split_once(':')) {
+            notes.insert(field.replace('_', "-"), std::mem::take(&mut note).join(" "));
+        }
+    }
+    notes
+}
+
+/// The keys of `defaults`, each below what is said of it; those of a table in the table are another plug-in's.
+fn annotated(defaults: &str, notes: &BTreeMap<String, String>) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut nested = false;
+    for line in defaults.trim_end().lines() {
+        let key = line.trim_matches(['[', ']']).split(" = ").next().unwrap();
+        lines.extend(notes.get(key).filter(|_| !nested).map(|note| format!("# {note}")));
+        lines.push(line.to_owned());
+        nested |= line.starts_with('[');
+    }
+    lines.join("\n")
+}
+
 fn section<K: Kind>(title: &str, folder: &str) -> String {
     let mut section = format!("\n## {title}\n");
     for plugin in Registry::of::<K>().unwrap().iter() {
@@ -67,7 +102,8 @@ fn section<K: Kind>(title: &str, folder: &str) -> String {
         }
         let keys = plugin.defaults();
         if !keys.is_empty() {
-            writeln!(section, "\n```toml\n{}\n```", keys.trim_end()).unwrap();
+            let keys = annotated(&keys, &notes_of(plugin.name, &file));
+            writeln!(section, "\n```toml\n{keys}\n```").unwrap();
         }
     }
     section

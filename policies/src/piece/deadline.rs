@@ -60,6 +60,9 @@ bt_api::register!(Deadline);
 
 impl Deadline {
     fn new(config: Config) -> Result<Self, BuildError> {
+        if config.window.get().is_zero() {
+            return Err(BuildError::new("window", "must be more than 0"));
+        }
         Ok(Self { player: Player::new(config.playback_rate, config.start_up)?, config })
     }
 }
@@ -141,7 +144,15 @@ mod tests {
         assert_ne!(pick(&mut client, 4), Some(7), "4 to 6 are urgent");
         assert_eq!(pick(&mut client, 5), Some(7), "5 to 7 are urgent");
         assert_eq!(pick(&mut client, 500), Some(7), "the player waits for 6");
-        assert!(Deadline::new(Config { playback_rate: config::Rate(0), ..Config::default() }).is_err());
+    }
+
+    #[test]
+    fn something_must_be_due_and_something_played() {
+        let wrong = [
+            Config { window: config::Duration::secs(0), ..Config::default() },
+            Config { playback_rate: config::Rate(0), ..Config::default() },
+        ];
+        assert!(wrong.into_iter().all(|config| Deadline::new(config).is_err()));
     }
 
     #[test]

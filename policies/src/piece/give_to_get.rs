@@ -69,6 +69,12 @@ bt_api::register!(GiveToGet);
 
 impl GiveToGet {
     fn new(config: Config) -> Result<Self, BuildError> {
+        if config.high.get().is_zero() {
+            return Err(BuildError::new("high", "must be more than 0"));
+        }
+        if config.middle_factor == 0 {
+            return Err(BuildError::new("middle-factor", "must be at least 1"));
+        }
         Ok(Self { player: Player::new(config.playback_rate, config.start_up)?, config })
     }
 }
@@ -162,7 +168,16 @@ mod tests {
         let starter = client.connect(&[15]);
         client.start(starter, 15);
         assert_eq!(order(&mut client, &[15, 1, 4]), [1, 15, 4]);
-        assert!(GiveToGet::new(Config { playback_rate: config::Rate(0), ..Config::default() }).is_err());
+    }
+
+    #[test]
+    fn no_set_may_be_empty_and_nothing_be_played() {
+        let wrong = [
+            Config { high: config::Duration::secs(0), ..Config::default() },
+            Config { middle_factor: 0, ..Config::default() },
+            Config { playback_rate: config::Rate(0), ..Config::default() },
+        ];
+        assert!(wrong.into_iter().all(|config| GiveToGet::new(config).is_err()));
     }
 
     proptest! {

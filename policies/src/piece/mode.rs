@@ -55,6 +55,9 @@ impl Mode {
         if rules.redraw.get().is_zero() {
             return Err(BuildError::new("redraw", "must be more than 0"));
         }
+        if rules.patience.get().is_some_and(|patience| patience.get().is_zero()) {
+            return Err(BuildError::new("patience", "must be more than 0, or \"unlimited\""));
+        }
         Ok(Self { rules, drawn: None, held_since: None, wakeup: None })
     }
 

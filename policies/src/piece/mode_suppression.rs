@@ -5,10 +5,14 @@
 //! the club grows for ever. Rarest first does not prevent it. This picker does: newcomers do not take what the club has
 //! before they have the piece that it lacks, and so they spread it. It is a picker that lets useful pieces be.
 //!
-//! Counts are those of the peers that are drawn, and our own pieces; what none of them has is what is missing most. What is
-//! begun is finished. Among what may be begun, chance decides. The rule says that a client may wait for ever, as when it
-//! alone has what the others lack and serves none of them, or when nobody has some piece; so it ends after a time
-//! without requests, for one piece.
+//! Counts are those of all neighbours and our own pieces; what none of them has is what is missing most. What is begun is
+//! finished. Among what may be begun, chance decides. A client may wait for ever, as when it alone has what the others
+//! lack and serves none of them, or when nobody has some piece; `patience` ends that, for one piece.
+//!
+//! The defaults are the rule that the paper proves stable, as far as a client sees the swarm. Its distributed version
+//! estimates the mode from three peers that are drawn at random: `sample = 3`. With that the swarm of `bt-lab reproduce
+//! mode-suppression`, where most peers lack one piece from the beginning, grows, if more slowly than with rarest first. So
+//! it does with a `patience` of a minute or two; with ten minutes it is as bounded as without an end.
 //!
 //! Who waits keeps what slots it was given: a seed that serves one peer until that one leaves is blocked by a newcomer that
 //! has the missing piece and waits. Seeds must take turns, as the usual chokers do.
@@ -39,11 +43,13 @@ pub struct Config {
     /// T: nothing is suppressed unless the counts of the most and the least frequent piece differ by more than this. The
     /// plain rule is 0: unless all are equal.
     pub threshold: u32,
-    /// From how many peers, drawn at random, the counts are taken; `"unlimited"`: all that are connected.
+    /// From how many peers, drawn at random, the counts are taken; `"unlimited"`: all that are connected. The paper's
+    /// distributed version draws 3, with which the swarm of `bt-lab reproduce mode-suppression` grows.
     pub sample: config::Limit<u32>,
     /// How long the drawn peers stay the same while nothing comes of them: ours; in the model each contact draws.
     pub redraw: config::Duration,
-    /// After so long without a request one piece may be begun whatever its count is: ours; in the model it is unlimited.
+    /// After so long without a request one piece may be begun whatever its count is; `"unlimited"`, as in the model:
+    /// never. A minute undoes the rule: that swarm grows.
     pub patience: config::Limit<config::Duration>,
     /// Whether the last blocks are asked of several peers.
     pub endgame: bool,
@@ -53,9 +59,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             threshold: 0,
-            sample: config::Limit::At(3),
+            sample: config::Limit::Unlimited,
             redraw: config::Duration::secs(5),
-            patience: config::Limit::At(config::Duration::secs(60)),
+            patience: config::Limit::Unlimited,
             endgame: true,
         }
     }

@@ -11,7 +11,7 @@ use crate::choke::tit_for_tat;
 pub struct Config {
     /// When peers are served that are no candidates.
     pub strangers: Strangers,
-    /// The most of them that are served at once.
+    /// The most of them that are served at once (one in the paper, as recalled, unverified).
     pub stranger_slots: usize,
     /// Who may become a partner.
     pub candidates: Candidates,
@@ -107,7 +107,7 @@ impl Default for Config {
 pub struct BirdsConfig {
     /// Peers served for their rate at once, at most.
     pub partners: usize,
-    /// Others that are served in every round.
+    /// Others that are served in every round (one in the paper, as recalled, unverified).
     pub stranger_slots: usize,
     /// How long a round lasts.
     pub round: config::Duration,

@@ -7,10 +7,9 @@ use crate::piece::harness::{self, Client};
 use crate::piece::rarest_first::{self, RarestFirst};
 use crate::piece::rfwpms::{self, Rfwpms};
 
-/// Everybody is counted, and patience has no end.
-fn strict(threshold: u32) -> Config {
-    let (sample, patience) = (config::Limit::Unlimited, config::Limit::Unlimited);
-    Config { threshold, sample, patience, ..Config::default() }
+/// As it is shipped, but for the threshold.
+fn shipped(threshold: u32) -> Config {
+    Config { threshold, ..Config::default() }
 }
 
 fn client(config: Config, seed: u64) -> Client<ModeSuppression> {
@@ -19,7 +18,7 @@ fn client(config: Config, seed: u64) -> Client<ModeSuppression> {
 
 #[test]
 fn the_most_frequent_pieces_are_not_begun_though_they_are_useful() {
-    let mut client = client(strict(0), 1);
+    let mut client = client(shipped(0), 1);
     let [both, other] = [client.connect(&[0, 1]), client.connect(&[0, 2])];
     let club = client.connect(&[0]);
     assert_eq!(client.pick_piece(club), None, "all three have it");
@@ -31,9 +30,21 @@ fn the_most_frequent_pieces_are_not_begun_though_they_are_useful() {
 }
 
 #[test]
+fn as_shipped_a_newcomer_takes_nothing_of_the_club_however_long_it_waits() {
+    let mut client = client(Config::default(), 1);
+    let club: Vec<PeerKey> = (0..20).map(|_| client.connect(&[0, 1, 2, 3, 4, 5, 6, 7, 8])).collect();
+    for minutes in [0, 1, 5, 60, 1440] {
+        client.now = Instant::from_secs(60 * minutes);
+        assert!(club.iter().all(|&peer| client.pick_piece(peer).is_none()), "after {minutes} min");
+    }
+    let giver = client.connect(&[9]);
+    assert_eq!(client.pick_piece(giver), Some(9));
+}
+
+#[test]
 fn less_than_the_threshold_is_no_difference() {
     for (threshold, expected) in [(0, None), (2, None), (3, Some(0))] {
-        let mut client = client(strict(threshold), 1);
+        let mut client = client(shipped(threshold), 1);
         client.connect(&[0, 1]);
         client.connect(&[0]);
         let peer = client.connect(&[0]);
@@ -43,7 +54,7 @@ fn less_than_the_threshold_is_no_difference() {
 
 #[test]
 fn our_own_pieces_count_as_what_others_lack() {
-    let mut client = client(strict(0), 1);
+    let mut client = client(shipped(0), 1);
     client.complete(5);
     let peers = [client.connect(&[0, 1]), client.connect(&[0, 1])];
     assert_eq!(client.pick_piece(peers[0]), None, "they are to have 5 of us first");
@@ -55,7 +66,7 @@ fn our_own_pieces_count_as_what_others_lack() {
 #[test]
 fn a_sample_stands_for_all_and_stays_while_nothing_comes_of_it() {
     let sample = config::Limit::At(3);
-    let mut client = client(Config { sample, ..strict(0) }, 1);
+    let mut client = client(Config { sample, ..shipped(0) }, 1);
     let club: Vec<PeerKey> = (0..20).map(|_| client.connect(&[0, 1])).collect();
     client.connect(&[0, 1, 2]);
     // Whoever is drawn has 0 and 1, and one who is connected has 2.
@@ -72,7 +83,7 @@ fn a_sample_stands_for_all_and_stays_while_nothing_comes_of_it() {
 #[test]
 fn patience_ends_for_one_piece_and_the_clock_with_the_last_peer() {
     let mut client =
-        client(Config { patience: config::Limit::At(config::Duration::secs(7)), ..strict(0) }, 1);
+        client(Config { patience: config::Limit::At(config::Duration::secs(7)), ..shipped(0) }, 1);
     client.complete(9);
     let peer = client.connect(&[0, 1]);
     client.connect(&[0, 1]);
@@ -95,14 +106,19 @@ fn patience_ends_for_one_piece_and_the_clock_with_the_last_peer() {
 
 #[test]
 fn bad_values_are_refused() {
-    assert!(ModeSuppression::new(Config { sample: config::Limit::At(0), ..Config::default() }).is_err());
-    assert!(ModeSuppression::new(Config { redraw: config::Duration::secs(0), ..Config::default() }).is_err());
+    let never = config::Duration::secs(0);
+    let wrong = [
+        Config { sample: config::Limit::At(0), ..Config::default() },
+        Config { redraw: never, ..Config::default() },
+        Config { patience: config::Limit::At(never), ..Config::default() },
+    ];
+    assert!(wrong.into_iter().all(|config| ModeSuppression::new(config).is_err()));
 }
 
 /// How many peers there are in the end, and how many there were at most, in the model of Hajek and Zhu: at first 60 peers
-/// lack nothing but piece 0. In each step two newcomers arrive, one seed offers itself to one peer, and every peer offers
-/// itself to another. Each such contact moves one piece, if the policy of who gets it wants one, which sees its contact
-/// and three others; who is complete leaves.
+/// lack nothing but piece 0. In each step, of 5 s, two newcomers arrive, one seed offers itself to one peer, and every peer
+/// offers itself to another. Each such contact moves one piece, if the policy of who gets it wants one, which sees its
+/// contact and three others; who is complete leaves.
 fn population<P: PiecePolicy>(policy: impl Fn() -> P, steps: u32) -> (usize, usize) {
     const PIECES: u32 = 5;
     let mut rng = rng::stream(1, 0, "model");
@@ -113,7 +129,7 @@ fn population<P: PiecePolicy>(policy: impl Fn() -> P, steps: u32) -> (usize, usi
     };
     let mut peers: Vec<Client<P>> = (0..60).map(|_| newcomer(&mut rng, &[1, 2, 3, 4])).collect();
     let mut most = peers.len();
-    for _ in 0..steps {
+    for step in 0..steps {
         peers.extend((0..2).map(|_| newcomer(&mut rng, &[])));
         most = most.max(peers.len());
         for contact in 0..=peers.len() {
@@ -129,6 +145,7 @@ fn population<P: PiecePolicy>(policy: impl Fn() -> P, steps: u32) -> (usize, usi
                 .chain(others.map(held))
                 .collect();
             let getter = &mut peers[to];
+            getter.now = Instant::from_secs(u64::from(5 * step));
             let keys: Vec<PeerKey> = sets.iter().map(|pieces| getter.connect(pieces)).collect();
             if let Some(piece) = getter.pick_piece(keys[0]) {
                 getter.start_all(keys[0], piece);
@@ -148,10 +165,9 @@ fn one_seed_and_a_club_that_lacks_one_piece_stay_bounded_where_rarest_first_grow
     let rarest = || RarestFirst::new(rarest_first::Config { random_first_pieces: 0, ..Default::default() });
     let (grown, _) = population(rarest, 150);
     assert!(grown > 140, "two come for each one that the seed can serve: {grown}");
-    let (left, most) = population(|| ModeSuppression::new(strict(0)).unwrap(), 150);
+    let (left, most) = population(|| ModeSuppression::new(Config::default()).unwrap(), 150);
     assert!(left < 40 && most < 100, "{left} of at most {most}");
-    let config = rfwpms::Config { q: 0.9, sample: config::Limit::Unlimited, ..Default::default() };
-    let (left, _) = population(|| Rfwpms::new(config.clone()).unwrap(), 150);
+    let (left, _) = population(|| Rfwpms::new(rfwpms::Config::default()).unwrap(), 150);
     assert!(left < grown / 2, "{left}, not {grown}");
 }
 
@@ -183,17 +199,22 @@ proptest! {
             (0..10).filter(|bit| bits >> bit & 1 == 1).for_each(|bit| _ = set.insert(PieceIndex(bit)));
             set
         });
-        holds_its_rule(&strict(threshold), seed, [&sets[0], &sets[1], &sets[2]]);
+        holds_its_rule(&shipped(threshold), seed, [&sets[0], &sets[1], &sets[2]]);
     }
 
     #[test]
     fn any_history_keeps_the_promises_and_ends(
-        threshold in 0_u32..3, all: bool, endgame: bool, seed in any::<u64>(), ops in harness::history(),
+        threshold in 0_u32..3, estimates: bool, impatient: bool, endgame: bool,
+        seed in any::<u64>(), ops in harness::history(),
     ) {
-        let sample = if all { config::Limit::Unlimited } else { config::Limit::At(3) };
-        let policy = || {
-            ModeSuppression::new(Config { threshold, sample, endgame, ..Config::default() }).unwrap()
-        };
+        let mut config = Config { endgame, ..shipped(threshold) };
+        if estimates {
+            config.sample = config::Limit::At(3);
+        }
+        if impatient {
+            config.patience = config::Limit::At(config::Duration::secs(60));
+        }
+        let policy = || ModeSuppression::new(config.clone()).unwrap();
         prop_assert_eq!(harness::play(policy(), seed, &ops), harness::play(policy(), seed, &ops));
     }
 }
