@@ -104,7 +104,8 @@ impl StorageBackend for Files {
 
 fn open(torrent: Arc<Torrent>, config: &Config, claims: Arc<Mutex<Claims>>) -> Result<Disk, StorageError> {
     let Config { longer_file, max_open_files, sync, .. } = *config;
-    let disk = Disk::open(torrent.clone(), Rules { longer_file, max_open_files, sync, locks: false }, claims)?;
+    let disk =
+        Disk::open(torrent.clone(), Rules { longer_file, max_open_files, sync, locks: false }, claims)?;
     let saved = torrent.saved.as_ref().and_then(|bytes| Saved::decode(bytes, FORMAT, &torrent));
     // Bytes after the end are of no format of ours.
     if let Some((saved, [])) = saved {

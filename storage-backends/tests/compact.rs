@@ -301,10 +301,7 @@ fn a_file_that_another_program_writes_is_left_to_it() {
         assert_eq!(place.arrives(other, 0).unwrap_err().kind(), StorageErrorKind::Corrupt);
     }
     let error = third.write(0, 0, b"evil").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "writing \"t/a\": another program is writing there, so nothing is written"
-    );
+    assert_eq!(error.to_string(), "writing \"t/a\": another program is writing there, so nothing is written");
     assert_eq!(third.read(2, 0, 4).unwrap(), place.piece(2));
     place.arrives(&first, 0).unwrap();
     first.ends();
