@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::Subject;
 use super::client::{Answer, Client};
 use crate::block::{BlockRef, PieceIndex};
 use crate::choke::{ChokePolicy, PeerEvent, RequestQueue, Unchoke};
@@ -21,13 +22,13 @@ const PIECE: u32 = 4 * BLOCK;
 const BLOCK: u32 = 1 << 14;
 
 /// Plays all histories, each twice; the first breach of each promise.
-pub(super) fn play_all(name: &'static str, build: &dyn Fn() -> Box<dyn ChokePolicy>) -> Vec<Broken> {
+pub(super) fn play_all(subject: &Subject, build: &dyn Fn() -> Box<dyn ChokePolicy>) -> Vec<Broken> {
     let mut found: Vec<Broken> = Vec::new();
     for seed in 0..HISTORIES {
         // Short ones come first, so that what breaks early is shown by a short one. One in a thousand is a crowd.
         let (steps, crowd) = if seed % 1000 == 999 { (600, 200) } else { (2 + seed * 78 / HISTORIES, 10) };
-        let played = History::play(name, build(), seed, steps, crowd);
-        let again = History::play(name, build(), seed, steps, crowd);
+        let played = History::play(subject.name, build(), seed, steps, crowd);
+        let again = History::play(subject.name, build(), seed, steps, crowd);
         let mut broken = played.broken;
         // A policy that died twice at one place has given the same answers until then.
         if (&played.log, &played.answers) != (&again.log, &again.answers) {
