@@ -294,8 +294,11 @@ impl<P: PiecePolicy> Client<P> {
         let facts = self.peer(peer);
         facts.downloaded += length;
         (facts.last_received, facts.snubbed) = (Some(now), false);
-        facts.requested -= 1;
-        arrival.others.iter().for_each(|&other| self.peer(other).requested -= 1);
+        facts.requested = facts.requested.saturating_sub(1);
+        for &other in &arrival.others {
+            let facts = self.peer(other);
+            facts.requested = facts.requested.saturating_sub(1);
+        }
         self.own.downloaded += length;
         if arrival.piece_is_full {
             if good {
