@@ -50,7 +50,9 @@ pub trait ChokePolicy: Send {
     );
 
     /// The uplink has room for one block and these peers wait for one. [`Serve::ByShare`] suits every
-    /// policy that has no opinion on single blocks. Asked again after each block.
+    /// policy that has no opinion on single blocks. Asked again after each block. [`Serve::Nobody`] puts off a block,
+    /// not a peer: one that is unchoked and waits is to be sent a block some time. Who would serve nobody
+    /// unchokes nobody.
     fn serve(
         &mut self,
         now: Instant,

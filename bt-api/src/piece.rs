@@ -34,7 +34,8 @@ pub trait PiecePolicy: Send {
     /// Which of our pieces `peer` may know of now. Asked when the peer connects (the answer becomes the
     /// bitfield), after each piece that we complete, when the peer announces a piece, and at
     /// [`next_wakeup`](Self::next_wakeup). What was once shown stays shown. [`Advertise::All`] suits every
-    /// policy that hides nothing.
+    /// policy that hides nothing. One that hides something shows each piece to somebody in time once it is a seed: what
+    /// nobody knows of cannot be asked for.
     fn advertise(
         &mut self,
         now: Instant,

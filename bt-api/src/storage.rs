@@ -44,7 +44,7 @@ pub trait StorageLayer: Send + Sync {
 /// written counts for nothing until [`seal`](Self::seal) has answered.
 pub trait TorrentStore: Send + Sync {
     /// The pieces that the store vouches for, because it knows that they match their hashes. Every other
-    /// piece is read and hashed before it is offered to anyone.
+    /// piece is read and hashed before it is offered to anyone. A set of as many pieces as the torrent has.
     fn held(&self) -> BoxFuture<'_, Result<PieceSet, StorageError>>;
 
     /// Reads `length` bytes at `offset` of `piece`, into a buffer of [`Host::buffer`] or one that the
@@ -71,7 +71,7 @@ pub trait TorrentStore: Send + Sync {
     /// answer is the piece announced to peers.
     fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>>;
 
-    /// Makes what was sealed durable, and answers what the store wants back at its next
+    /// Makes what was sealed durable, so that it is there although [`close`](Self::close) is never called, and answers what the store wants back at its next
     /// [`open`](StorageBackend::open) (placement, versions), if anything: it is kept in the resume file.
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>>;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bt_api::testkit::broken_promises;
 use bt_api::testkit::choke::{PROMISES, Subject};
 use bt_api::{
-    BlockRef, Cause, ChokePolicy, Instant, Notice, PeerEvent, PeerKey, PieceIndex, Reason, Rng, Serve,
-    SwarmView, Unchokes, Waiting, rng,
+    BlockRef, Cause, ChokePolicy, Instant, Notice, PeerEvent, PeerKey, PieceIndex, Reason, RequestQueue, Rng,
+    Serve, Share, SwarmView, Unchokes, Waiting, rng,
 };
 
 /// What is wrong with a policy.
@@ -24,6 +24,9 @@ enum Flaw {
     ServesWhoDoesNotWait,
     ServesWhatWasNotAskedFor,
     GivesAReasonOfItsOwn,
+    PanicsAtASeed,
+    ServesNobody,
+    CapsAtNothing,
 }
 
 /// Serves two interested peers, drawn anew in each round.
@@ -65,6 +68,9 @@ impl ChokePolicy for Two {
         unchokes: &mut Unchokes,
     ) {
         assert!(self.flaw != Flaw::PanicsWithoutPeers || !swarm.peers().is_empty(), "where is everybody?");
+        if self.flaw == Flaw::PanicsAtASeed {
+            assert!(!swarm.peers().iter().any(|peer| peer.is_seed()), "what does it want?");
+        }
         self.next_round = match self.flaw {
             Flaw::NeverMovesItsRound => now,
             _ => now + Duration::from_secs(10),
@@ -87,22 +93,37 @@ impl ChokePolicy for Two {
             Flaw::GivesAReasonOfItsOwn => Reason("luck"),
             _ => Reason("two:luck"),
         };
-        peers.iter().take(slots).for_each(|&peer| unchokes.push(peer, reason));
+        let share = if self.flaw == Flaw::CapsAtNothing { Share::Cap(0) } else { Share::Equal };
+        peers.iter().take(slots).for_each(|&peer| unchokes.push_with(peer, share, reason));
         if let (Flaw::RemembersTheGone, Some(gone)) = (self.flaw, self.gone) {
             unchokes.push(gone, reason);
         }
     }
 
     fn serve(&mut self, _: Instant, waiting: &Waiting<'_>, swarm: &SwarmView<'_>, _: &mut dyn Rng) -> Serve {
+        waiting.iter().for_each(|queue| believe(queue, swarm));
         let waits = waiting.iter().next().map(|queue| queue.peer);
         match (self.flaw, waits, swarm.peers().first()) {
             (Flaw::ServesWhoDoesNotWait, _, Some(peer)) => Serve::Peer(peer.key),
             (Flaw::ServesWhatWasNotAskedFor, Some(peer), _) => {
                 Serve::Block(peer, BlockRef { piece: PieceIndex(99), begin: 0, length: 1 })
             }
+            (Flaw::ServesNobody, ..) => Serve::Nobody,
+            (Flaw::CapsAtNothing, ..) => Serve::ByShare,
             (_, Some(peer), _) => Serve::Peer(peer),
             (_, None, _) => Serve::Nobody,
         }
+    }
+}
+
+/// A policy may divide by the length of a piece, and index by what a peer asks for.
+fn believe(queue: &RequestQueue, swarm: &SwarmView<'_>) {
+    let peer = swarm.peer(queue.peer).expect("who waits is connected");
+    assert!(!peer.am_choking);
+    assert_eq!(peer.queued as usize, queue.requests.len());
+    for block in &queue.requests {
+        assert!(block.piece.0 < peer.pieces.pieces() && !peer.pieces.contains(block.piece));
+        assert_eq!((block.begin + block.length - 1) / swarm.own().piece_length, 0);
     }
 }
 
@@ -133,5 +154,8 @@ broken! {
     chance_from_elsewhere: DrawsFromElsewhere breaks "the_same_seed_gives_the_same_answers";
     nobody_waits: ServesWhoDoesNotWait breaks "serve_answers_only_waiting_peers";
     nothing_asked: ServesWhatWasNotAskedFor breaks "serve_answers_only_blocks_that_wait";
+    a_seed: PanicsAtASeed breaks "survives_any_history";
+    nobody_served: ServesNobody breaks "sends_blocks_to_whom_it_unchokes";
+    nothing_a_second: CapsAtNothing breaks "sends_blocks_to_whom_it_unchokes";
     a_reason: GivesAReasonOfItsOwn breaks "reasons_are_of_the_list_or_under_its_own_name";
 }

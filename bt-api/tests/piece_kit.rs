@@ -26,6 +26,10 @@ enum Flaw {
     WakesWithoutEnd,
     ShowsASetOfAnotherTorrent,
     DrawsFromElsewhere,
+    ShowsByChanceFromElsewhere,
+    ShowsNothing,
+    ClosesEverybody,
+    ClosesEverybodyAsASeed,
 }
 
 /// Asks for the lowest piece that is offered; once all is asked for, for a block drawn from all that is missing.
@@ -113,6 +117,14 @@ impl PiecePolicy for Lowest {
     fn advertise(&mut self, _: Instant, _: PeerKey, view: &PieceView<'_>, _: &mut dyn Rng) -> Advertise {
         match self.flaw {
             Flaw::ShowsASetOfAnotherTorrent => Advertise::Only(PieceSet::new(view.pieces().count() + 1)),
+            Flaw::ShowsByChanceFromElsewhere => {
+                static CALLS: AtomicU32 = AtomicU32::new(0);
+                let odd = CALLS.fetch_add(1, Ordering::Relaxed) % 3 == 1;
+                if odd { Advertise::All } else { Advertise::Only(PieceSet::full(view.pieces().count())) }
+            }
+            Flaw::ShowsNothing => Advertise::Only(PieceSet::new(view.pieces().count())),
+            Flaw::ClosesEverybody => Advertise::Close,
+            Flaw::ClosesEverybodyAsASeed if view.swarm().own().is_seed => Advertise::Close,
             _ => Advertise::All,
         }
     }
@@ -125,11 +137,11 @@ fn subject(flaw: Flaw) -> Subject {
 bt_api::testkit::piece_conformance!(a_good_policy = subject(Flaw::None));
 
 macro_rules! broken {
-    ($($test:ident: $flaw:ident breaks $promise:literal;)*) => {
+    ($($test:ident: $flaw:ident breaks $($promise:literal),+;)*) => {
         $(
             #[test]
             fn $test() {
-                assert_eq!(broken_promises(PROMISES, &subject(Flaw::$flaw)), [$promise]);
+                assert_eq!(broken_promises(PROMISES, &subject(Flaw::$flaw)), [$($promise),+]);
             }
         )*
     };
@@ -148,5 +160,9 @@ broken! {
     endless_endgame: AsksNothingInEndgame breaks "endgame_ends";
     sleepless: WakesWithoutEnd breaks "wakeups_move_on";
     another_torrent: ShowsASetOfAnotherTorrent breaks "advertises_sets_of_this_torrent";
+    shown_by_chance: ShowsByChanceFromElsewhere breaks "the_same_seed_gives_the_same_answers";
+    nothing_shown: ShowsNothing breaks "a_seed_shows_everything";
+    nobody_kept: ClosesEverybody breaks "the_last_piece_arrives", "no_piece_starves", "a_seed_shows_everything";
+    nobody_kept_by_a_seed: ClosesEverybodyAsASeed breaks "a_seed_shows_everything";
     chance_from_elsewhere: DrawsFromElsewhere breaks "the_same_seed_gives_the_same_answers";
 }

@@ -1,6 +1,6 @@
 //! The kit of stores and layers: good ones keep every promise, and each of these broken ones breaks the one meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,9 @@ enum Flaw {
     HasOneCursor,
     ClearsThePieceWhenDropped,
     VouchesForWhatIsWritten,
+    CountsOneTooMany,
     ForgetsAtTheEnd,
+    KeepsOnlyWhatIsClosed,
     TrustsWhatWasSaved,
     LetsGoOnlyWhenDropped,
     MixesTorrentsUp,
@@ -42,10 +44,14 @@ struct Flawed {
     flaw: Flaw,
     inner: Reference,
     in_use: InUse,
+    lost: Lost,
 }
 
 /// The folders of the stores that are open.
 type InUse = Arc<Mutex<BTreeSet<PathBuf>>>;
+
+/// How often the stores of a folder were lost.
+type Lost = Arc<Mutex<BTreeMap<PathBuf, u32>>>;
 
 struct Store {
     flaw: Flaw,
@@ -54,6 +60,7 @@ struct Store {
     inner: Box<dyn TorrentStore>,
     state: Mutex<State>,
     in_use: InUse,
+    lost: Lost,
 }
 
 #[derive(Default)]
@@ -63,6 +70,7 @@ struct State {
     writes: u32,
     cursor: Option<PieceIndex>,
     kept: Vec<Block>,
+    closed: bool,
 }
 
 impl StorageBackend for Flawed {
@@ -85,15 +93,20 @@ impl StorageBackend for Flawed {
                     static OPENED: AtomicU32 = AtomicU32::new(0);
                     opened.folder.push(OPENED.fetch_add(1, Ordering::Relaxed).to_string());
                 }
+                Flaw::KeepsOnlyWhatIsClosed => {
+                    let lost = self.lost.lock().unwrap().get(&torrent.folder).copied();
+                    opened.folder.push(lost.unwrap_or_default().to_string());
+                }
                 _ => {}
             }
             let free = self.in_use.lock().unwrap().insert(torrent.folder.clone());
             if self.flaw == Flaw::LetsGoOnlyWhenDropped && !free {
                 return Err(StorageError::new(StorageErrorKind::Denied, "opening: it is in use"));
             }
-            let in_use = self.in_use.clone();
+            let (in_use, lost) = (self.in_use.clone(), self.lost.clone());
             let inner = self.inner.open(opened.into(), host.clone()).await?;
-            let store = Store { flaw: self.flaw, torrent, host, inner, state: Mutex::default(), in_use };
+            let store =
+                Store { flaw: self.flaw, torrent, host, inner, state: Mutex::default(), in_use, lost };
             Ok(Box::new(store) as Box<dyn TorrentStore>)
         })
     }
@@ -102,6 +115,9 @@ impl StorageBackend for Flawed {
 impl Drop for Store {
     fn drop(&mut self) {
         self.in_use.lock().unwrap().remove(&self.torrent.folder);
+        if !self.state.lock().unwrap().closed {
+            *self.lost.lock().unwrap().entry(self.torrent.folder.clone()).or_default() += 1;
+        }
     }
 }
 
@@ -142,6 +158,12 @@ impl TorrentStore for Store {
                 (Flaw::TrustsWhatWasSaved, Some(saved)) => {
                     let trusted = PieceSet::from_bitfield(self.torrent.layout.piece_count(), saved);
                     trusted.map_or_else(|_| Ok(PieceSet::new(self.torrent.layout.piece_count())), Ok)
+                }
+                (Flaw::CountsOneTooMany, _) => {
+                    let held = self.inner.held().await?;
+                    let mut more = PieceSet::new(held.pieces() + 1);
+                    held.iter().for_each(|piece| _ = more.insert(piece));
+                    Ok(more)
                 }
                 (Flaw::VouchesForWhatIsWritten, _) => {
                     let mut held = self.inner.held().await?;
@@ -234,14 +256,15 @@ impl TorrentStore for Store {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.state.lock().unwrap().closed = true;
         self.inner.close()
     }
 }
 
 fn subject(flaw: Flaw) -> Subject {
-    let (inner, in_use) = (Reference::default(), InUse::default());
+    let (inner, in_use, lost) = (Reference::default(), InUse::default(), Lost::default());
     let build = move |inner: &Reference| {
-        let flawed = Flawed { flaw, inner: inner.clone(), in_use: in_use.clone() };
+        let flawed = Flawed { flaw, inner: inner.clone(), in_use: in_use.clone(), lost: lost.clone() };
         Box::new(flawed) as Box<dyn StorageBackend>
     };
     let roomy = build.clone();
@@ -252,11 +275,11 @@ fn subject(flaw: Flaw) -> Subject {
 bt_api::testkit::storage_conformance!(a_good_store = subject(Flaw::None));
 
 macro_rules! broken {
-    ($($test:ident: $flaw:ident breaks $promise:literal;)*) => {
+    ($($test:ident: $flaw:ident breaks $($promise:literal),+;)*) => {
         $(
             #[test]
             fn $test() {
-                assert_eq!(broken_promises(PROMISES, &subject(Flaw::$flaw)), [$promise]);
+                assert_eq!(broken_promises(PROMISES, &subject(Flaw::$flaw)), [$($promise),+]);
             }
         )*
     };
@@ -273,8 +296,11 @@ broken! {
     one_cursor: HasOneCursor breaks "reads_and_writes_run_side_by_side";
     a_dropped_write: ClearsThePieceWhenDropped breaks "a_dropped_write_touches_no_other_byte";
     what_is_written: VouchesForWhatIsWritten breaks "vouches_only_for_what_was_sealed";
-    the_end: ForgetsAtTheEnd breaks "sealed_pieces_outlive_a_restart";
-    what_was_saved: TrustsWhatWasSaved breaks "saved_state_is_not_trusted_blindly";
+    another_count: CountsOneTooMany breaks "vouches_by_sets_of_this_torrent";
+    the_end: ForgetsAtTheEnd breaks "sealed_pieces_outlive_a_restart", "saved_pieces_outlive_a_crash";
+    no_close: KeepsOnlyWhatIsClosed breaks "saved_pieces_outlive_a_crash";
+    what_was_saved: TrustsWhatWasSaved breaks
+        "saved_pieces_outlive_a_crash", "saved_state_is_not_trusted_blindly";
     in_use: LetsGoOnlyWhenDropped breaks "close_lets_go";
     mixed_up: MixesTorrentsUp breaks "torrents_are_kept_apart";
     no_folder: PanicsWithoutAFolder breaks "an_unusable_folder_is_an_error";

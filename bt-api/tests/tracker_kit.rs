@@ -23,6 +23,8 @@ enum Flaw {
     GuessesTheUrl,
     HasNoNews,
     BlamesTheTrackerForTheNetwork,
+    HidesThatNobodyAnswers,
+    CountsNothing,
     SaysTooMuch,
     CountsWhatHasNoCounts,
     DropsTheQuery,
@@ -387,7 +389,12 @@ impl TrackerClient for Plain {
             let (hash, id) = (percent(&announce.info_hash.0), percent(&announce.peer_id.0));
             let (port, left) = (announce.port, announce.left);
             let url = format!("{base}?{query}info_hash={hash}&peer_id={id}&port={port}&left={left}");
-            let body = self.fetch(&url, host).await?;
+            let body = match self.fetch(&url, host).await {
+                Err(_) if self.flaw == Flaw::HidesThatNobodyAnswers && split(&url).is_some() => {
+                    return Ok(AnnounceReply::default());
+                }
+                body => body?,
+            };
             if body.is_empty() {
                 return Ok(AnnounceReply::default());
             }
@@ -418,7 +425,10 @@ impl TrackerClient for Plain {
             if split(url).is_none() && self.flaw == Flaw::CountsWhatHasNoCounts {
                 return Ok(vec![ScrapeReply::default(); torrents.len()]);
             }
-            let body = self.fetch(&url.replace("/announce", "/scrape"), host).await?;
+            let body = match self.fetch(&url.replace("/announce", "/scrape"), host).await {
+                Err(_) if self.flaw == Flaw::CountsNothing && split(url).is_some() => return Ok(Vec::new()),
+                body => body?,
+            };
             let reply = self.parse(&body)?;
             let Some(Value::Dictionary(files)) = reply.get("files") else {
                 return Err(malformed("no files"));
@@ -469,6 +479,9 @@ broken! { PROMISES;
     a_guess: GuessesTheUrl breaks "a_url_comes_exactly_where_it_is_expected";
     no_counts: CountsWhatHasNoCounts breaks "scrapes_of_what_has_none_are_unsupported";
     blame_for_the_network: BlamesTheTrackerForTheNetwork breaks "without_a_network_it_says_so";
+    nobody_answers: HidesThatNobodyAnswers breaks "without_a_network_it_says_so";
+    a_socket: KeepsItsLine breaks "a_dropped_call_leaves_no_socket";
+    nothing_counted: CountsNothing breaks "scrapes_answer_for_each_torrent";
     no_news: HasNoNews breaks "speaks_up_only_with_news";
     two_lines: SaysTooMuch breaks "errors_are_one_line";
 }

@@ -31,7 +31,11 @@
 mod client;
 mod history;
 
-use crate::choke::ChokePolicy;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::block::{BlockRef, PieceIndex};
+use crate::choke::{ChokePolicy, PeerEvent, RequestQueue};
 use crate::testkit::Promise;
 use crate::view::PeerKey;
 
@@ -67,6 +71,7 @@ macro_rules! __choke_promises {
             the_same_seed_gives_the_same_answers
             serve_answers_only_waiting_peers
             serve_answers_only_blocks_that_wait
+            sends_blocks_to_whom_it_unchokes
             reasons_are_of_the_list_or_under_its_own_name
         }
     };
@@ -127,6 +132,63 @@ pub fn uninterested_peers_take_no_place(subject: &Subject) {
             }
         }
     }
+}
+
+/// To unchoke is to serve: a peer that is unchoked and asks for blocks, while nobody else does, is sent one within
+/// ten minutes. Policies that serve nobody unchoke nobody.
+///
+/// # Panics
+/// When it is sent none, to a leecher's peer, which gives a block a second, or to a seed's.
+pub fn sends_blocks_to_whom_it_unchokes(subject: &Subject) {
+    for (label, build) in &subject.variants {
+        for is_seed in [false, true] {
+            let seconds = waits_in_vain(build(), is_seed);
+            if seconds > 0 {
+                let what = if is_seed { "a seed" } else { "a leecher" };
+                panic!(
+                    "`{}` breaks its promise: as {what} it unchokes a peer for {seconds} s, and sends it none of the \
+                     blocks that it asks for{label}",
+                    subject.name
+                );
+            }
+        }
+    }
+}
+
+/// For how many seconds of ten minutes the only peer was unchoked, if it was sent nothing in them.
+fn waits_in_vain(policy: Box<dyn ChokePolicy>, is_seed: bool) -> u32 {
+    const PIECES: u32 = 2;
+    let mut client = Client::recording(policy, 1);
+    (client.own.is_seed, client.pieces) = (is_seed, PIECES);
+    let peer = PeerKey(0);
+    let length = client.own.piece_length;
+    let blocks = VecDeque::from([BlockRef { piece: PieceIndex(0), begin: 0, length }]);
+    client.connect(peer);
+    client.announce(peer, PieceIndex(1));
+    client.interest(peer, true);
+    let mut unchoked = 0;
+    for _ in 0..600 {
+        if client.peer(peer).am_choking {
+            client.peer(peer).queued = 0;
+        } else {
+            unchoked += 1;
+            if client.peer(peer).queued == 0 {
+                client.peer(peer).queued = 1;
+                client.event(PeerEvent::Requested(peer));
+            }
+            let queue = RequestQueue { peer, ready: true, requests: blocks.clone() };
+            // Another promise that is broken on the way has a test of its own.
+            if client.serve(&[queue]).is_some() || client.recorded.as_ref().is_some_and(|one| !one.is_empty())
+            {
+                return 0;
+            }
+        }
+        if !is_seed {
+            client.give(peer, length);
+        }
+        client.pass(client.now + Duration::from_secs(1));
+    }
+    unchoked
 }
 
 /// Whether the one interested peer is ever served while so many others want nothing.

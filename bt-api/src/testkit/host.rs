@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -203,6 +203,15 @@ impl Host for TestHost {
     fn bind_udp(&self, address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
         let socket = self.network().and_then(|network| network.bind_udp(address, self.test_clock()));
         Box::pin(ready(socket))
+    }
+
+    /// To a [`Network`] a group is an address like others.
+    fn bind_multicast(
+        &self,
+        group: SocketAddr,
+        _: Ipv4Addr,
+    ) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
+        self.bind_udp(group)
     }
 
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, std::io::Result<Vec<SocketAddr>>> {

@@ -3,9 +3,10 @@
 mod client;
 mod history;
 
-use crate::block::{BlockRef, PieceIndex};
+use crate::block::{BlockRef, PieceIndex, PieceSet};
 use crate::piece::PiecePolicy;
 use crate::testkit::Promise;
+use crate::view::PeerKey;
 
 pub use client::{BLOCK, Client, PIECE};
 
@@ -43,6 +44,7 @@ macro_rules! __piece_promises {
             endgame_ends
             wakeups_move_on
             advertises_sets_of_this_torrent
+            a_seed_shows_everything
             the_same_seed_gives_the_same_answers
         }
     };
@@ -80,19 +82,21 @@ promises_of_histories! {
     asks_once_outside_endgame
     /// In endgame too it asks no peer for a block again, and for none that is here.
     asks_no_peer_twice
-    /// After any history a peer that has everything is asked for all that is missing, what failed its hash
-    /// included.
+    /// After any history a peer that has everything stays connected and is asked for all that is missing, what failed its
+    /// hash included.
     the_last_piece_arrives
     /// After it was asked at its [wake-up](PiecePolicy::next_wakeup), the next one is in the future.
     wakeups_move_on
     /// What it lets a peer know of is a set of this torrent's pieces.
     advertises_sets_of_this_torrent
-    /// The same seed and the same events give the same answers.
+    /// The same seed and the same events give the same answers, of every method.
     the_same_seed_gives_the_same_answers
 }
 
 /// Seeds of the scenes below: enough for a policy that draws to show all that it does.
 const SCENES: u64 = 100;
+/// The pieces of their torrents.
+const PIECES: u32 = 7;
 
 /// Without a seed in the swarm, everything that some peer has is asked for in the end: three peers have a third
 /// each, so that no piece is rarer than another.
@@ -100,10 +104,10 @@ const SCENES: u64 = 100;
 /// # Panics
 /// When something is never asked for, although the wake-ups that the policy wants come.
 pub fn no_piece_starves(subject: &Subject) {
-    for_each_scene(subject, |client| {
+    for_each_scene(subject, &PieceSet::new(PIECES), |client| {
         let count = client.pieces.count();
-        let peers =
-            [0, 1, 2].map(|third| client.connect(&(0..count).filter(|n| n % 3 == third).collect::<Vec<_>>()));
+        let thirds = [0, 1, 2].map(|third| (0..count).filter(|n| n % 3 == third).collect::<Vec<_>>());
+        let peers: Vec<PeerKey> = thirds.iter().filter_map(|third| client.welcome(third)).collect();
         client.exhaust(&peers);
         let missing: Vec<PieceIndex> = client.pieces.have().missing().collect();
         (!missing.is_empty())
@@ -117,25 +121,82 @@ pub fn no_piece_starves(subject: &Subject) {
 /// # Panics
 /// When something is missing in the end.
 pub fn endgame_ends(subject: &Subject) {
-    for_each_scene(subject, |client| {
+    for_each_scene(subject, &PieceSet::new(PIECES), |client| {
         let all: Vec<u32> = (0..client.pieces.count()).collect();
-        let silent = client.connect(&all);
+        let silent = client.welcome(&all)?;
         while client.ask(silent).is_some() {}
         if !client.endgame() {
             return None;
         }
-        let answers = client.connect(&all);
+        let answers = client.welcome(&all)?;
         client.exhaust(&[answers]);
         let left: Vec<BlockRef> = client.pieces.missing_blocks().collect();
         (!left.is_empty()).then(|| format!("in endgame, {left:?} are asked of nobody but a silent peer"))
     });
 }
 
-/// Plays `scene` to the policy with many seeds; it says what broke.
-fn for_each_scene(subject: &Subject, scene: impl Fn(&mut Client<Box<dyn PiecePolicy>>) -> Option<String>) {
+/// A seed does not keep to itself what it has: while peers come that take what they are shown and pass it on among
+/// themselves, each piece is shown to somebody. It may show them one by one, and close peers, but not all of them.
+///
+/// # Panics
+/// When a piece is shown to nobody within 500 wake-ups.
+pub fn a_seed_shows_everything(subject: &Subject) {
+    for_each_scene(subject, &PieceSet::full(PIECES), |client| {
+        let mut shown = PieceSet::new(PIECES);
+        for _ in 0..500 {
+            if client.peers.len() < 3
+                && let Some(peer) = client.welcome(&[])
+            {
+                let facts = client.peer(peer);
+                (facts.peer_interested, facts.am_choking) = (true, false);
+            }
+            let peers: Vec<PeerKey> = client.peers.iter().map(|peer| peer.key).collect();
+            for peer in peers {
+                let known = client.shown(peer);
+                known.iter().for_each(|piece| _ = shown.insert(piece));
+                take_one(client, peer, &known);
+            }
+            // Another promise that is broken on the way has a test of its own.
+            if shown.is_full() || client.recorded.as_ref().is_some_and(|broken| !broken.is_empty()) {
+                return None;
+            }
+            client.close_unwanted();
+            client.wake();
+        }
+        let hidden: Vec<PieceIndex> = shown.missing().collect();
+        Some(format!("as a seed it never lets any peer know that it has the pieces {hidden:?}"))
+    });
+}
+
+/// `peer` takes a piece that it knows of from us, or one from another peer; who has everything leaves.
+fn take_one(client: &mut Client<Box<dyn PiecePolicy>>, peer: PeerKey, known: &PieceSet) {
+    let facts = client.peer(peer);
+    if facts.is_seed() {
+        return client.leave(peer);
+    }
+    let has = facts.pieces.clone();
+    let ours = known.iter().find(|&piece| !has.contains(piece));
+    let others =
+        || client.peers.iter().flat_map(|other| other.pieces.iter()).find(|&piece| !has.contains(piece));
+    let Some(piece) = ours.or_else(others) else { return };
+    if ours.is_some() {
+        let length = u64::from(client.pieces.piece_length(piece));
+        client.peer(peer).uploaded += length;
+        client.own.uploaded += length;
+    }
+    client.announce(peer, piece.0);
+    client.advertise(peer);
+}
+
+/// Plays `scene` to the policy, which has the pieces of `have`, with many seeds; it says what broke.
+fn for_each_scene(
+    subject: &Subject,
+    have: &PieceSet,
+    scene: impl Fn(&mut Client<Box<dyn PiecePolicy>>) -> Option<String>,
+) {
     for (label, build) in &subject.variants {
         for seed in 0..SCENES {
-            let mut client = Client::recording(build(), 7, seed);
+            let mut client = Client::recording(build(), have.clone(), seed, subject.lab_only);
             if let Some(how) = scene(&mut client) {
                 panic!("`{}` breaks its promise: {how} (scene {seed}){label}", subject.name);
             }

@@ -61,7 +61,9 @@ macro_rules! __storage_promises {
             reads_and_writes_run_side_by_side
             a_dropped_write_touches_no_other_byte
             vouches_only_for_what_was_sealed
+            vouches_by_sets_of_this_torrent
             sealed_pieces_outlive_a_restart
+            saved_pieces_outlive_a_crash
             saved_state_is_not_trusted_blindly
             close_lets_go
             torrents_are_kept_apart

@@ -14,6 +14,8 @@ pub(super) type Builder<O> = Box<dyn Fn() -> Box<O> + Send + Sync>;
 pub struct Subject<O: ?Sized> {
     /// Its name in profiles.
     pub(super) name: &'static str,
+    /// Whether it needs what only a simulator knows.
+    pub(super) lab_only: bool,
     /// What a message calls the table, and how to build it so.
     pub(super) variants: Vec<(String, Builder<O>)>,
     /// What the random histories found, once they were played.
@@ -30,24 +32,25 @@ impl<O: ?Sized + 'static> Subject<O> {
         P: Plugin,
         P::Kind: Kind<Object = O>,
     {
-        Self { name: P::NAME, variants: variants::<P>(tables), found: OnceLock::new() }
+        Self { name: P::NAME, lab_only: P::LAB_ONLY, variants: variants::<P>(tables), found: OnceLock::new() }
     }
 
     /// What `build` builds, each time anew; `name` is its name in profiles.
     pub fn new(name: &'static str, build: impl Fn() -> Box<O> + Send + Sync + 'static) -> Self {
-        Self { name, variants: vec![(String::new(), Box::new(build))], found: OnceLock::new() }
+        Self {
+            name,
+            lab_only: false,
+            variants: vec![(String::new(), Box::new(build))],
+            found: OnceLock::new(),
+        }
     }
 
     /// Fails when a history that `play` plays under one of the tables breaks `promise`. Histories are played
     /// once for all promises.
-    pub(super) fn assert_kept(
-        &self,
-        promise: &str,
-        play: fn(&'static str, &dyn Fn() -> Box<O>) -> Vec<Broken>,
-    ) {
+    pub(super) fn assert_kept(&self, promise: &str, play: fn(&Self, &dyn Fn() -> Box<O>) -> Vec<Broken>) {
         let found = self.found.get_or_init(|| {
             let played = self.variants.iter().map(|(label, build)| {
-                let mut found = play(self.name, build);
+                let mut found = play(self, build);
                 found.iter_mut().for_each(|broken| broken.how += label);
                 found
             });

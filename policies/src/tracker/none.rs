@@ -39,11 +39,16 @@ impl TrackerClient for NoTracker {
 
     fn announce<'a>(
         &'a self,
-        _url: Option<&'a str>,
+        url: Option<&'a str>,
         _announce: &'a Announce,
         _host: &'a dyn Host,
     ) -> BoxFuture<'a, Result<AnnounceReply, TrackerError>> {
-        Box::pin(std::future::ready(Ok(AnnounceReply::default())))
+        let scheme = url.and_then(|url| url.split_once("://")).map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let answer = match scheme {
+            Some(scheme) if self.schemes().contains(&&*scheme) => Ok(AnnounceReply::default()),
+            _ => Err(unsupported("`none` stands in for trackers, and this is the URL of none")),
+        };
+        Box::pin(std::future::ready(answer))
     }
 
     fn scrape<'a>(

@@ -16,5 +16,7 @@ tracker_conformance!(
     })
 );
 
+// Nothing is asked, whatever the URL: no network is missed.
+tracker_conformance!(none: bt_policies::tracker::none::NoTracker);
 tracker_conformance!(lsd: bt_policies::tracker::lsd::Lsd);
 tracker_conformance!(udp: bt_policies::tracker::udp::Udp);

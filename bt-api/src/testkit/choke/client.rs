@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::block::PieceIndex;
 use crate::choke::{
-    Cause, ChokePolicy, Notice, PeerEvent, Reason, RequestQueue, Serve, Unchoke, Unchokes, Waiting,
+    Cause, ChokePolicy, Notice, PeerEvent, Reason, RequestQueue, Serve, Share, Unchoke, Unchokes, Waiting,
 };
 use crate::rng::{self, Generator, Rng};
 use crate::testkit::Broken;
@@ -29,6 +30,8 @@ pub struct Client<P> {
     pub policy: P,
     /// What is known of ourselves.
     pub own: OwnFacts,
+    /// How many pieces the torrent has, of [`OwnFacts::piece_length`] each.
+    pub pieces: u32,
     /// The connected peers, by key.
     pub peers: Vec<PeerFacts>,
     /// The time.
@@ -53,7 +56,7 @@ pub(super) enum Answer {
 
 impl<P: ChokePolicy> Client<P> {
     /// A client at the start of its run, without peers, whose policy draws from `seed`: one that wants a round
-    /// at once gets it.
+    /// at once gets it. The torrent is a single piece of one block, until a test says otherwise.
     pub fn new(policy: P, seed: u64) -> Self {
         let mut client = Self::before_the_start(policy, seed, None);
         client.start();
@@ -66,9 +69,11 @@ impl<P: ChokePolicy> Client<P> {
     }
 
     fn before_the_start(policy: P, seed: u64, recorded: Option<Vec<Broken>>) -> Self {
+        let own = OwnFacts { piece_length: 1 << 14, estimator: "window", ..OwnFacts::default() };
         Self {
             policy,
-            own: OwnFacts::default(),
+            own,
+            pieces: 1,
             peers: Vec::new(),
             now: Instant::ZERO,
             log: Vec::new(),
@@ -104,7 +109,7 @@ impl<P: ChokePolicy> Client<P> {
     }
 
     fn insert(&mut self, peer: PeerKey) {
-        let facts = PeerFacts::new(peer, ([192, 0, 2, 1], 6881).into(), true, self.now, 1);
+        let facts = PeerFacts::new(peer, ([192, 0, 2, 1], 6881).into(), true, self.now, self.pieces);
         let place = self.peers.partition_point(|one| one.key < peer);
         self.peers.insert(place, facts);
     }
@@ -123,6 +128,27 @@ impl<P: ChokePolicy> Client<P> {
     pub fn interest(&mut self, peer: PeerKey, interested: bool) {
         self.peer(peer).peer_interested = interested;
         self.event(if interested { PeerEvent::Interested(peer) } else { PeerEvent::NotInterested(peer) });
+    }
+
+    /// `peer` has `piece` from now on.
+    pub fn announce(&mut self, peer: PeerKey, piece: PieceIndex) {
+        let is_seed = self.own.is_seed;
+        let facts = self.peer(peer);
+        if facts.pieces.insert(piece) {
+            facts.haves += 1;
+            facts.am_interested = !is_seed;
+        }
+    }
+
+    /// A block of so many bytes comes from `peer`.
+    pub fn give(&mut self, peer: PeerKey, length: u32) {
+        let (now, bytes) = (self.now, u64::from(length));
+        let facts = self.peer(peer);
+        facts.downloaded += bytes;
+        facts.downloaded_in_round += bytes;
+        (facts.last_received, facts.snubbed) = (Some(now), false);
+        self.own.downloaded += bytes;
+        self.event(PeerEvent::Received(peer, length));
     }
 
     /// `peer` has sent nothing for the snub time.
@@ -218,16 +244,20 @@ impl<P: ChokePolicy> Client<P> {
     }
 
     /// The peer that gets the next block of those in `queues`, which are sorted by peer, and its place in the
-    /// peer's queue; nobody, when the policy wants nobody served or nobody waits. By share, the first is next.
+    /// peer's queue; nobody, when the policy wants nobody served or nobody waits. By share, the first is next that
+    /// is not capped at 0.
     pub fn serve(&mut self, queues: &[RequestQueue]) -> Option<(PeerKey, usize)> {
         let waiting = Waiting::new(queues);
-        let first = waiting.iter().next()?.peer;
+        waiting.iter().next()?;
         let swarm = SwarmView::new(&self.own, &self.peers);
         let serve = self.policy.serve(self.now, &waiting, &swarm, &mut self.rng);
         self.answers.push(Answer::Serve(serve));
         let (peer, block) = match serve {
             Serve::Nobody => return None,
-            Serve::ByShare => return Some((first, 0)),
+            Serve::ByShare => {
+                let may = |queue: &&RequestQueue| self.share_of(queue.peer) != Some(Share::Cap(0));
+                return waiting.iter().find(may).map(|queue| (queue.peer, 0));
+            }
             Serve::Peer(peer) => (peer, None),
             Serve::Block(peer, block) => (peer, Some(block)),
         };
@@ -242,6 +272,11 @@ impl<P: ChokePolicy> Client<P> {
             self.broke("serve_answers_only_blocks_that_wait", how);
         }
         Some((peer, place?))
+    }
+
+    /// The share that the last round gave `peer`.
+    fn share_of(&self, peer: PeerKey) -> Option<Share> {
+        self.log.last()?.iter().find(|unchoke| unchoke.peer == peer).map(|unchoke| unchoke.share)
     }
 
     /// Holds the reasons of the last round against the closed list and the policy's `name`.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::Subject;
 use super::client::{Answer, Client};
 use crate::block::{BlockRef, PieceIndex};
 use crate::choke::{ChokePolicy, PeerEvent, RequestQueue, Unchoke};
@@ -14,14 +15,20 @@ use crate::view::PeerKey;
 /// How many histories are played.
 const HISTORIES: u64 = 10_000;
 
+/// The pieces of their torrent, the last one of one byte.
+const PIECES: u32 = 8;
+/// The length of the others, four blocks.
+const PIECE: u32 = 4 * BLOCK;
+const BLOCK: u32 = 1 << 14;
+
 /// Plays all histories, each twice; the first breach of each promise.
-pub(super) fn play_all(name: &'static str, build: &dyn Fn() -> Box<dyn ChokePolicy>) -> Vec<Broken> {
+pub(super) fn play_all(subject: &Subject, build: &dyn Fn() -> Box<dyn ChokePolicy>) -> Vec<Broken> {
     let mut found: Vec<Broken> = Vec::new();
     for seed in 0..HISTORIES {
         // Short ones come first, so that what breaks early is shown by a short one. One in a thousand is a crowd.
         let (steps, crowd) = if seed % 1000 == 999 { (600, 200) } else { (2 + seed * 78 / HISTORIES, 10) };
-        let played = History::play(name, build(), seed, steps, crowd);
-        let again = History::play(name, build(), seed, steps, crowd);
+        let played = History::play(subject.name, build(), seed, steps, crowd);
+        let again = History::play(subject.name, build(), seed, steps, crowd);
         let mut broken = played.broken;
         // A policy that died twice at one place has given the same answers until then.
         if (&played.log, &played.answers) != (&again.log, &again.answers) {
@@ -70,6 +77,10 @@ impl History {
             rng: rng::stream(seed, 0, "history"),
             told: VecDeque::from(["the run begins without peers".to_owned()]),
         };
+        history.client.pieces = PIECES;
+        history.client.own.piece_length = PIECE;
+        // One run in eight is a seed's from the start.
+        history.client.own.is_seed = seed % 8 == 7;
         let panic = panic_of(|| {
             history.client.start();
             (0..steps).for_each(|_| history.step());
@@ -116,15 +127,40 @@ impl History {
         self.tell(format!("{peer} connects"));
         self.queues.push(RequestQueue { peer, ready: true, requests: VecDeque::new() });
         self.client.connect(peer);
+        // Its bitfield comes after its handshake: some peers have nothing, some have everything.
+        let has = match self.draw(4) {
+            0 => 0,
+            1 => PIECES,
+            _ => self.draw(PIECES),
+        };
+        let first = self.draw(PIECES);
+        (0..has).for_each(|nth| self.client.announce(peer, PieceIndex((first + nth) % PIECES)));
+        self.client.peer(peer).haves = 0;
+        self.tell(format!("{peer} has {has} of {PIECES} pieces"));
+    }
+
+    /// `peer` announces one more piece, if it lacks one; what it has it asks for no longer.
+    fn announce(&mut self, peer: PeerKey) {
+        let Some(piece) = self.client.peer(peer).pieces.missing().next() else { return };
+        self.tell(format!("{peer} announces {piece}"));
+        self.client.announce(peer, piece);
+        let queue = self.queues.iter_mut().find(|queue| queue.peer == peer).expect("one a peer");
+        queue.requests.retain(|block| block.piece != piece);
+        let facts = self.client.peer(peer);
+        facts.queued = queue.requests.len() as u32;
+        if facts.is_seed() && facts.peer_interested {
+            self.client.interest(peer, false);
+        }
     }
 
     fn happen_to(&mut self, peer: PeerKey) {
-        match self.draw(16) {
+        match self.draw(18) {
             0 => {
                 self.tell(format!("{peer} leaves"));
                 self.queues.retain(|queue| queue.peer != peer);
                 self.client.leave(peer);
             }
+            1..=3 if self.client.peer(peer).is_seed() => {}
             1..=3 => {
                 let interested = !self.client.peer(peer).peer_interested;
                 self.tell(format!("{peer} is interested: {interested}"));
@@ -146,10 +182,14 @@ impl History {
                 self.tell(format!("{peer} has the rates {down} and {up}"));
                 let facts = self.client.peer(peer);
                 (facts.download_rate, facts.upload_rate) = (down, up);
+                let Client { own, peers, .. } = &mut self.client;
+                own.download_rate = peers.iter().map(|peer| peer.download_rate).sum();
+                own.upload_rate = peers.iter().map(|peer| peer.upload_rate).sum();
             }
             11 if self.draw(8) == 0 && !self.client.own.is_seed => {
                 self.tell("we are complete".to_owned());
                 self.client.own.is_seed = true;
+                self.client.peers.iter_mut().for_each(|peer| peer.am_interested = false);
                 self.client.event(PeerEvent::Completed);
             }
             11 => {
@@ -157,6 +197,7 @@ impl History {
                 self.client.own.upload_limit = limit;
             }
             12 | 13 => self.make_room(),
+            14 => self.announce(peer),
             _ => {
                 let millis = [0, 1, 300, 5000, 10_000, 45_000][self.draw(6) as usize];
                 self.tell(format!("{millis} ms pass"));
@@ -170,34 +211,34 @@ impl History {
         let facts = self.client.peer(peer);
         facts.peer_choking = choking;
         if !choking {
-            (facts.am_interested, facts.peer_unchoked) = (true, Some(now));
+            facts.peer_unchoked = Some(now);
         }
         self.client.event(if choking { PeerEvent::ChokedUs(peer) } else { PeerEvent::UnchokedUs(peer) });
     }
 
-    /// A block comes from `peer`, which serves us.
+    /// A block comes from `peer`, which serves us, if it has what we want.
     fn receive(&mut self, peer: PeerKey) {
+        if !self.client.peer(peer).am_interested {
+            return self.announce(peer);
+        }
         if self.client.peer(peer).peer_choking {
             self.choking(peer, false);
         }
         let length = [1, 16_384][self.draw(2) as usize];
         self.tell(format!("{peer} sends {length} bytes"));
-        let now = self.client.now;
-        let facts = self.client.peer(peer);
-        facts.downloaded += u64::from(length);
-        facts.downloaded_in_round += u64::from(length);
-        (facts.last_received, facts.snubbed) = (Some(now), false);
-        self.client.own.downloaded += u64::from(length);
-        self.client.event(PeerEvent::Received(peer, length));
+        self.client.give(peer, length);
     }
 
     /// `peer` asks for a block, if it is served and wants one.
     fn request(&mut self, peer: PeerKey) {
-        let block = BlockRef { piece: PieceIndex(self.draw(4)), begin: self.draw(4) << 14, length: 1 << 14 };
+        let (piece, at) = (self.draw(PIECES), self.draw(4));
         let facts = self.client.peer(peer);
-        if facts.am_choking || !facts.peer_interested {
-            return;
-        }
+        let nth = piece % facts.pieces.missing().count().max(1) as u32;
+        let lacks = facts.pieces.missing().nth(nth as usize);
+        let Some(piece) = lacks.filter(|_| !facts.am_choking && facts.peer_interested) else { return };
+        let last = piece.0 == PIECES - 1;
+        let (begin, length) = if last { (0, 1) } else { (at * BLOCK, BLOCK) };
+        let block = BlockRef { piece, begin, length };
         facts.queued += 1;
         let queue = self.queues.iter_mut().find(|queue| queue.peer == peer).expect("one a peer");
         queue.requests.push_back(block);

@@ -1,8 +1,10 @@
 //! A client around one picker: it asks the policy as an engine would, and carries out its answers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::block::{BlockRef, PieceIndex, PieceSet};
+use crate::oracle::Oracle;
 use crate::piece::{Advertise, Pick, PieceEvent, PiecePolicy};
 use crate::pieces::{PieceView, Pieces};
 use crate::rng::{self, Generator};
@@ -31,36 +33,60 @@ pub struct Client<P> {
     pub now: Instant,
     connections: u32,
     endgame: bool,
+    /// What each peer may know of.
+    shown: BTreeMap<PeerKey, PieceSet>,
+    /// The peers that the policy wants closed; they are still connected.
+    unwanted: BTreeSet<PeerKey>,
     table_rng: Generator,
     policy_rng: Generator,
+    /// What the policy answered.
+    pub(super) answers: Vec<Answer>,
     /// What broke, where it is recorded and no reason to fail.
     pub(super) recorded: Option<Vec<Broken>>,
+}
+
+/// What a policy answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Pick(Pick),
+    Endgame(bool),
+    NextWakeup(Option<Instant>),
+    Advertise(Advertise),
 }
 
 impl<P: PiecePolicy> Client<P> {
     /// A client of a torrent of `pieces` pieces of three blocks, the last one of one byte, that has none.
     pub fn new(policy: P, pieces: u32, seed: u64) -> Self {
-        Self::starting(policy, pieces, seed, None)
+        Self::starting(policy, PieceSet::new(pieces), seed, None)
     }
 
-    /// One that records what breaks and goes on.
-    pub(super) fn recording(policy: P, pieces: u32, seed: u64) -> Self {
-        Self::starting(policy, pieces, seed, Some(Vec::new()))
+    /// One that has the pieces of `have`, records what breaks and goes on. One for the lab knows the whole swarm: itself
+    /// and its peers.
+    pub(super) fn recording(policy: P, have: PieceSet, seed: u64, lab_only: bool) -> Self {
+        let oracle = lab_only.then(|| Oracle::new(have.pieces()));
+        have.iter().for_each(|piece| oracle.iter().for_each(|oracle| oracle.gained(piece)));
+        let mut client = Self::starting(policy, have, seed, Some(Vec::new()));
+        client.pieces.set_oracle(oracle);
+        client
     }
 
-    fn starting(policy: P, pieces: u32, seed: u64, recorded: Option<Vec<Broken>>) -> Self {
+    fn starting(policy: P, have: PieceSet, seed: u64, recorded: Option<Vec<Broken>>) -> Self {
         let mut table_rng = rng::stream(seed, 0, "pieces");
-        let total = u64::from(pieces - 1) * u64::from(PIECE) + 1;
+        let total = u64::from(have.pieces() - 1) * u64::from(PIECE) + 1;
+        let own = OwnFacts { piece_length: PIECE, estimator: "window", ..OwnFacts::default() };
         Self {
             policy,
-            pieces: Pieces::new(total, PIECE, BLOCK, PieceSet::new(pieces), &mut table_rng),
-            own: OwnFacts::default(),
+            pieces: Pieces::new(total, PIECE, BLOCK, have, &mut table_rng),
+            own,
             peers: Vec::new(),
             now: Instant::ZERO,
             connections: 0,
             endgame: false,
+            shown: BTreeMap::new(),
+            unwanted: BTreeSet::new(),
             table_rng,
             policy_rng: rng::stream(seed, 0, "piece"),
+            answers: Vec::new(),
             recorded,
         }
     }
@@ -80,12 +106,44 @@ impl<P: PiecePolicy> Client<P> {
         self.peers.push(PeerFacts::new(key, address, true, self.now, self.pieces.count()));
         self.event(PieceEvent::Connected(key));
         pieces.iter().for_each(|&piece| self.announce(key, piece));
+        let now = self.now;
+        let facts = self.peer(key);
+        (facts.haves, facts.peer_choking, facts.peer_unchoked) = (0, false, Some(now));
         key
+    }
+
+    /// As [`connect`](Self::connect), but the policy decides whether the peer stays, as it is asked what to show it.
+    pub(super) fn welcome(&mut self, pieces: &[u32]) -> Option<PeerKey> {
+        let key = self.connect(pieces);
+        self.advertise(key);
+        self.close_unwanted();
+        self.is_connected(key).then_some(key)
+    }
+
+    /// Closes the peers that the policy wants closed.
+    pub(super) fn close_unwanted(&mut self) {
+        while let Some(peer) = self.unwanted.pop_first() {
+            if self.is_connected(peer) {
+                self.leave(peer);
+            }
+        }
+    }
+
+    fn is_connected(&self, peer: PeerKey) -> bool {
+        self.peers.iter().any(|one| one.key == peer)
+    }
+
+    /// What `peer` may know of by now.
+    pub(super) fn shown(&self, peer: PeerKey) -> PieceSet {
+        self.shown.get(&peer).cloned().unwrap_or_else(|| PieceSet::new(self.pieces.count()))
     }
 
     /// `peer` has `piece` from now on.
     pub fn announce(&mut self, peer: PeerKey, piece: u32) {
-        if self.peer(peer).pieces.insert(PieceIndex(piece)) {
+        let facts = self.peer(peer);
+        if facts.pieces.insert(PieceIndex(piece)) {
+            facts.haves += 1;
+            self.copies(piece, true);
             self.pieces.gained(PieceIndex(piece), &mut self.table_rng);
             self.event(PieceEvent::Announced(peer, PieceIndex(piece)));
         }
@@ -96,7 +154,10 @@ impl<P: PiecePolicy> Client<P> {
         self.choke(peer);
         let place = self.peers.iter().position(|one| one.key == peer).expect("connected");
         let gone = self.peers.remove(place);
-        gone.pieces.iter().for_each(|piece| self.pieces.lost(piece, &mut self.table_rng));
+        for piece in gone.pieces.iter() {
+            self.copies(piece.0, false);
+            self.pieces.lost(piece, &mut self.table_rng);
+        }
         self.event(PieceEvent::Gone(peer));
     }
 
@@ -104,6 +165,14 @@ impl<P: PiecePolicy> Client<P> {
     pub fn choke(&mut self, peer: PeerKey) {
         for block in self.requests_of(peer) {
             self.pieces.release(block, peer);
+        }
+        self.peer(peer).requested = 0;
+    }
+
+    /// One more of the swarm has `piece`, or one fewer.
+    fn copies(&self, piece: u32, more: bool) {
+        if let Some(oracle) = self.pieces.oracle() {
+            if more { oracle.gained(PieceIndex(piece)) } else { oracle.lost(PieceIndex(piece)) }
         }
     }
 
@@ -114,7 +183,11 @@ impl<P: PiecePolicy> Client<P> {
 
     /// `piece` was found on disk.
     pub fn complete(&mut self, piece: u32) {
+        self.copies(piece, true);
         self.pieces.complete(PieceIndex(piece));
+        for at in 0..self.peers.len() {
+            self.peers[at].requested = self.requests_of(self.peers[at].key).len() as u32;
+        }
     }
 
     /// All blocks of `piece` came, but its hash is wrong.
@@ -125,6 +198,7 @@ impl<P: PiecePolicy> Client<P> {
 
     /// `piece` was had, but is lost.
     pub fn forget(&mut self, piece: u32) {
+        self.copies(piece, false);
         self.pieces.forget(PieceIndex(piece), &mut self.table_rng);
     }
 
@@ -139,6 +213,7 @@ impl<P: PiecePolicy> Client<P> {
     pub fn start(&mut self, peer: PeerKey, piece: u32) {
         let from_seed = self.peer(peer).is_seed();
         let block = self.pieces.request(PieceIndex(piece), peer, from_seed).expect("an open block");
+        self.peer(peer).requested += 1;
         self.event(PieceEvent::Requested { block, peer, from_seed });
     }
 
@@ -151,14 +226,17 @@ impl<P: PiecePolicy> Client<P> {
 
     /// Asks the policy whether it is in endgame now.
     pub fn endgame(&mut self) -> bool {
+        self.look_at_ourselves();
         let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.peers), self.endgame);
         self.endgame = self.policy.endgame(&view);
+        self.answers.push(Answer::Endgame(self.endgame));
         self.endgame
     }
 
     /// What the policy wants of `peer`, of the pieces `only` if given; checked, not carried out. An answer that
     /// breaks a promise is nothing.
     pub fn pick_of(&mut self, peer: PeerKey, only: Option<&[PieceIndex]>) -> Pick {
+        self.look_at_ourselves();
         let swarm = SwarmView::new(&self.own, &self.peers);
         let mut view = PieceView::new(&self.pieces, swarm, self.endgame);
         if let Some(only) = only {
@@ -166,6 +244,7 @@ impl<P: PiecePolicy> Client<P> {
         }
         let facts = swarm.peer(peer).expect("connected");
         let pick = self.policy.pick(self.now, facts, &view, &mut self.policy_rng);
+        self.answers.push(Answer::Pick(pick));
         match breach(pick, facts, &view) {
             None => pick,
             Some(promise) => {
@@ -201,6 +280,7 @@ impl<P: PiecePolicy> Client<P> {
             }
             Pick::Nothing => return None,
         };
+        self.peer(peer).requested += 1;
         self.event(PieceEvent::Requested { block, peer, from_seed });
         self.endgame();
         Some(block)
@@ -209,8 +289,20 @@ impl<P: PiecePolicy> Client<P> {
     /// `peer` sends what it was asked for first; a piece that is full then is good or not.
     pub fn deliver(&mut self, peer: PeerKey, good: bool) {
         let Some(&block) = self.requests_of(peer).first() else { return };
-        if self.pieces.receive(block, peer).expect("it was asked for").piece_is_full {
+        let arrival = self.pieces.receive(block, peer).expect("it was asked for");
+        let (now, length) = (self.now, u64::from(block.length));
+        let facts = self.peer(peer);
+        facts.downloaded += length;
+        (facts.last_received, facts.snubbed) = (Some(now), false);
+        facts.requested = facts.requested.saturating_sub(1);
+        for &other in &arrival.others {
+            let facts = self.peer(other);
+            facts.requested = facts.requested.saturating_sub(1);
+        }
+        self.own.downloaded += length;
+        if arrival.piece_is_full {
             if good {
+                self.copies(block.piece.0, true);
                 self.pieces.complete(block.piece);
                 self.event(PieceEvent::Completed(block.piece));
             } else {
@@ -227,7 +319,8 @@ impl<P: PiecePolicy> Client<P> {
         // A policy may hold off for a while: it is woken as it wants.
         while naps < 200 && !self.pieces.have().is_full() {
             let before = asked.len();
-            for &peer in peers {
+            let here: Vec<PeerKey> = peers.iter().copied().filter(|&peer| self.is_connected(peer)).collect();
+            for peer in here {
                 let block = self.ask(peer);
                 if block.is_some() {
                     self.deliver(peer, true);
@@ -242,10 +335,12 @@ impl<P: PiecePolicy> Client<P> {
         asked
     }
 
-    /// Lets time pass until the next wake-up that the policy wants, if any, and tells all that it may show;
-    /// says whether there was one.
+    /// Lets time pass until the next wake-up that the policy wants, if any, and tells all that it may show; whom it
+    /// wants closed is gone after that. Says whether there was one.
     pub fn wake(&mut self) -> bool {
-        let Some(next) = self.policy.next_wakeup().filter(|&next| next < Instant::NEVER) else {
+        let next = self.policy.next_wakeup();
+        self.answers.push(Answer::NextWakeup(next));
+        let Some(next) = next.filter(|&next| next < Instant::NEVER) else {
             return false;
         };
         self.now = self.now.max(next);
@@ -259,31 +354,50 @@ impl<P: PiecePolicy> Client<P> {
             self.broke("wakeups_move_on", how);
             self.now += Duration::from_millis(1);
         }
+        self.close_unwanted();
         true
     }
 
     /// What the policy lets `peer` know of.
     pub fn advertise(&mut self, peer: PeerKey) -> Advertise {
+        self.look_at_ourselves();
         let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.peers), self.endgame);
         let shown = self.policy.advertise(self.now, peer, &view, &mut self.policy_rng);
-        if let Advertise::Only(set) = &shown
-            && set.pieces() != self.pieces.count()
-        {
-            let how = format!(
-                "it shows a set of {} pieces of a torrent that has {}",
-                set.pieces(),
-                self.pieces.count()
-            );
-            self.broke("advertises_sets_of_this_torrent", how);
+        self.answers.push(Answer::Advertise(shown.clone()));
+        let have = self.pieces.have();
+        let known = self.shown.entry(peer).or_insert_with(|| PieceSet::new(have.pieces()));
+        match &shown {
+            Advertise::All => *known = have.clone(),
+            Advertise::Only(set) if set.pieces() != have.pieces() => {
+                let (set, count) = (set.pieces(), have.pieces());
+                let how = format!("it shows a set of {set} pieces of a torrent that has {count}");
+                self.broke("advertises_sets_of_this_torrent", how);
+            }
+            Advertise::Only(set) => {
+                for piece in set.iter().filter(|&piece| have.contains(piece)) {
+                    known.insert(piece);
+                }
+            }
+            Advertise::Close => _ = self.unwanted.insert(peer),
         }
         shown
     }
 
     /// Tells the policy of `event`.
     pub fn event(&mut self, event: PieceEvent) {
+        self.look_at_ourselves();
         let view = PieceView::new(&self.pieces, SwarmView::new(&self.own, &self.peers), self.endgame);
         self.policy.notice(self.now, event, &view, &mut self.policy_rng);
         self.endgame();
+    }
+
+    /// Whether we are a seed, and whom we want pieces of, follow from the table of pieces.
+    fn look_at_ourselves(&mut self) {
+        let have = self.pieces.have();
+        self.own.is_seed = have.is_full();
+        for peer in &mut self.peers {
+            peer.am_interested = !have.is_full() && peer.pieces.iter().any(|piece| !have.contains(piece));
+        }
     }
 
     /// What is known of `peer`.

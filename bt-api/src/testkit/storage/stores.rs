@@ -214,6 +214,53 @@ pub fn sealed_pieces_outlive_a_restart(subject: &Subject) {
     });
 }
 
+/// What was sealed before a [`checkpoint`](crate::TorrentStore::checkpoint) outlives a client that ends without
+/// [`close`](crate::TorrentStore::close). Of what came after it, the store may have kept anything, but it vouches only for
+/// pieces that match their hashes.
+pub fn saved_pieces_outlive_a_crash(subject: &Subject) {
+    subject.for_each(|build| {
+        let mut scene = Scene::new(&[("a", 20)], 4);
+        let store = scene.open(&*build());
+        [3, 1].iter().for_each(|&piece| scene.fill(&store, piece));
+        scene.torrent.saved = store.checkpoint().unwrap();
+        scene.fill(&store, 4);
+        store.write(0, 0, b"??").unwrap();
+        store.write(1, 3, b"?").unwrap();
+        drop(store);
+        let store = scene.open(&*build());
+        let held = store.pieces_held();
+        if subject.volatile {
+            assert_eq!(held, [0; 0]);
+            return;
+        }
+        for piece in held {
+            let read = store.read(piece, 0, 4).map_err(|error| error.to_string());
+            assert_eq!(read.as_deref(), Ok(scene.piece(piece)), "it vouches for piece {piece}");
+        }
+        assert_eq!(store.read(3, 0, 4).unwrap(), scene.piece(3), "it was saved");
+        [0, 1, 2, 4].iter().for_each(|&piece| scene.fill(&store, piece));
+        (0..5).for_each(|piece| assert_eq!(store.read(piece, 0, 4).unwrap(), scene.piece(piece)));
+        store.close().unwrap();
+    });
+}
+
+/// What it vouches for is a set of as many pieces as the torrent has, new or reopened.
+pub fn vouches_by_sets_of_this_torrent(subject: &Subject) {
+    subject.for_each(|build| {
+        let mut scene = Scene::new(&[("a", 33)], 4);
+        let store = scene.open(&*build());
+        assert_eq!(store.held().pieces(), 9, "nothing was written");
+        scene.fill(&store, 8);
+        assert_eq!(store.held().pieces(), 9, "a piece was sealed");
+        scene.torrent.saved = store.checkpoint().unwrap();
+        store.close().unwrap();
+        drop(store);
+        let store = scene.open(&*build());
+        assert_eq!(store.held().pieces(), 9, "after a restart");
+        store.close().unwrap();
+    });
+}
+
 /// What it saved comes back from a file that may be old, damaged or of another torrent, to data that may be
 /// gone: it opens, and vouches only for pieces that are there and match their hashes.
 pub fn saved_state_is_not_trusted_blindly(subject: &Subject) {
