@@ -50,8 +50,8 @@ fn source_of(file: &Path) -> Option<String> {
 fn notes_of(name: &str, file: &Path) -> BTreeMap<String, String> {
     let parts =
         fs::read_dir(file.with_extension("")).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let texts: Vec<String> =
-        iter::once(file.to_owned()).chain(parts).map(|path| fs::read_to_string(path).unwrap()).collect();
+    let files = iter::once(file.to_owned()).chain(parts.filter(|path| path.is_file()));
+    let texts: Vec<String> = files.map(|path| fs::read_to_string(path).unwrap()).collect();
     let named = texts[0].split(&format!("const NAME: &'static str = \"{name}\";")).next().unwrap();
     let config = named.rsplit("type Config = ").next().unwrap().split(';').next().unwrap();
     let begin = format!("pub struct {config} {{\n");
