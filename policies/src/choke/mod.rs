@@ -43,6 +43,7 @@ pub mod upload_capacity;
 
 mod by_block;
 mod ledger;
+mod rate_or_word;
 mod seed_rotation;
 mod turns;
 

@@ -1,11 +1,10 @@
 //! How much can be uploaded: as the profile says, or as it turns out.
 
-use std::fmt;
-
+use bt_api::OwnFacts;
 use bt_api::config::Rate;
-use bt_api::{OwnFacts, config};
-use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::rate_or_word;
 
 /// The capacity of the uplink: written as a rate, or `"automatic"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,32 +55,23 @@ impl Capacity {
     }
 }
 
+/// How [`UploadCapacity::Automatic`] is written.
+const WORD: &str = "automatic";
+
 impl Serialize for UploadCapacity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::At(rate) => rate.serialize(serializer),
-            Self::Automatic => serializer.serialize_str("automatic"),
-        }
+        let rate = match *self {
+            Self::At(rate) => Some(rate),
+            Self::Automatic => None,
+        };
+        rate_or_word::write(rate, WORD, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for UploadCapacity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = UploadCapacity;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a rate such as \"400 kbit/s\", or \"automatic\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<UploadCapacity, E> {
-                if text == "automatic" {
-                    return Ok(UploadCapacity::Automatic);
-                }
-                let wrong = |error: config::UnitError| E::custom(format!("{error}; or \"automatic\""));
-                text.parse().map(UploadCapacity::At).map_err(wrong)
-            }
-        }
-        deserializer.deserialize_str(Text)
+        let rate = rate_or_word::read(deserializer, "400 kbit/s", WORD)?;
+        Ok(rate.map_or(Self::Automatic, Self::At))
     }
 }
 

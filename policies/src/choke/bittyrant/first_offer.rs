@@ -1,10 +1,9 @@
 //! What a peer is offered first: as the profile says, or as the form has it.
 
-use std::fmt;
+use bt_api::config::Rate;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use bt_api::config::{self, Rate};
-use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use crate::choke::rate_or_word;
 
 /// What a peer is offered first: written as a rate, or `"of-form"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,31 +15,22 @@ pub enum FirstOffer {
     OfForm,
 }
 
+/// How [`FirstOffer::OfForm`] is written.
+const WORD: &str = "of-form";
+
 impl Serialize for FirstOffer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::At(rate) => rate.serialize(serializer),
-            Self::OfForm => serializer.serialize_str("of-form"),
-        }
+        let rate = match *self {
+            Self::At(rate) => Some(rate),
+            Self::OfForm => None,
+        };
+        rate_or_word::write(rate, WORD, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for FirstOffer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = FirstOffer;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a rate such as \"16 kB/s\", or \"of-form\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<FirstOffer, E> {
-                if text == "of-form" {
-                    return Ok(FirstOffer::OfForm);
-                }
-                let wrong = |error: config::UnitError| E::custom(format!("{error}; or \"of-form\""));
-                text.parse().map(FirstOffer::At).map_err(wrong)
-            }
-        }
-        deserializer.deserialize_str(Text)
+        let rate = rate_or_word::read(deserializer, "16 kB/s", WORD)?;
+        Ok(rate.map_or(Self::OfForm, Self::At))
     }
 }
