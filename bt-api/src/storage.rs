@@ -71,8 +71,9 @@ pub trait TorrentStore: Send + Sync {
     /// answer is the piece announced to peers.
     fn seal(&self, piece: PieceIndex) -> BoxFuture<'_, Result<(), StorageError>>;
 
-    /// Makes what was sealed durable, so that it is there although [`close`](Self::close) is never called, and answers what the store wants back at its next
-    /// [`open`](StorageBackend::open) (placement, versions), if anything: it is kept in the resume file.
+    /// Makes what was sealed durable, so that it is there although [`close`](Self::close) is never called, and answers
+    /// what the store wants back at its next [`open`](StorageBackend::open) (placement, versions), if anything: it is
+    /// kept in the resume file.
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<Bytes>, StorageError>>;
 
     /// Flushes and lets go of everything; nothing is called after it.
