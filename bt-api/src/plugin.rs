@@ -419,6 +419,12 @@ pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option
     (edits <= wanted.chars().count().max(name.chars().count()) / 3).then_some(name)
 }
 
+/// What a message says after a name that is unknown: "; did you mean `cache`?", or nothing where none of `names` is
+/// [near](nearest).
+pub fn did_you_mean<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
+    nearest(wanted, names).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
+}
+
 /// How many letters must be put in, taken out, changed, or exchanged with the next one to make `b` of `a` (optimal string
 /// alignment).
 fn edits(a: &str, b: &str) -> usize {

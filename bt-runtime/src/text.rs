@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use bt_api::plugin::nearest;
+use bt_api::plugin::did_you_mean;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -199,9 +199,7 @@ impl<'a> Source<'a> {
                             _ => None,
                         });
                         found.ok_or_else(|| {
-                            let meant = nearest(wanted, names.iter().map(String::as_str));
-                            let meant =
-                                meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+                            let meant = did_you_mean(wanted, names.iter().map(String::as_str));
                             let names = names.join(", ");
                             wrong(&format!("no [[{part}]] is named `{wanted}`{meant} (there are: {names})"))
                         })?
@@ -336,6 +334,6 @@ fn with_nearest(message: &str) -> String {
         return message.to_owned();
     }
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let meant = quoted.next().and_then(|found| nearest(found, quoted));
-    meant.map_or_else(|| message.to_owned(), |meant| format!("{message}; did you mean `{meant}`?"))
+    let meant = quoted.next().map(|found| did_you_mean(found, quoted)).unwrap_or_default();
+    format!("{message}{meant}")
 }

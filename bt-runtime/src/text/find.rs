@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use bt_api::plugin::{nearest, shipped};
+use bt_api::plugin::{did_you_mean, shipped};
 
 /// A text that was found by its name.
 #[derive(Clone, Debug)]
@@ -42,8 +42,7 @@ pub fn find(kind: &str, name: &str, folder: Option<&Path>, most: u64) -> Result<
         return Ok(Found { name: found.name.to_owned(), file, text: found.text.into(), folder: None });
     }
     let names: Vec<&str> = shipped.iter().map(|one| one.name).collect();
-    let meant = nearest(wanted, names.iter().copied());
-    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+    let meant = did_you_mean(wanted, names.iter().copied());
     let have = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     Err(format!("no file and no shipped {kind} is named `{name}`{meant} (this binary has: {have})"))
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bt_api::plugin::did_you_mean;
+
 use super::Failure;
 use super::terminal::{Bar, Stop, Terminal};
 use crate::reproduce::{self, Lab, LabError, REPRODUCTIONS, Report, Reproduction, Verdict, markdown, text};
@@ -90,7 +92,6 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
 
 fn unknown(name: &str) -> Failure {
     let names: Vec<&str> = REPRODUCTIONS.iter().map(|one| one.name).collect();
-    let meant = bt_api::plugin::nearest(name, names.iter().copied());
-    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+    let meant = did_you_mean(name, names.iter().copied());
     Failure::usage(format!("no reproduction is named `{name}`{meant} (there are: {})", names.join(", ")))
 }

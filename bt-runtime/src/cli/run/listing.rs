@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use bt_api::plugin::{
-    Choke, Kind, Layer, Piece, Registration, Registry, RegistryError, Storage, Tracker, nearest, shipped,
+    Choke, Kind, Layer, Piece, Registration, Registry, RegistryError, Storage, Tracker, did_you_mean, shipped,
 };
 use serde::Serialize;
 
@@ -94,8 +94,7 @@ pub(super) fn defaults(name: &str) -> Result<String, String> {
     let all: Vec<&Registration> = groups.iter().flat_map(|group| &group.plugins).collect();
     let tables: Vec<String> = all.iter().filter(|one| one.name == name).map(|one| table(one)).collect();
     if tables.is_empty() {
-        let meant = nearest(name, all.iter().map(|one| one.name));
-        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        let meant = did_you_mean(name, all.iter().map(|one| one.name));
         return Err(format!("no plug-in is named `{name}`{meant} (see --list)"));
     }
     Ok(tables.join("\n"))
