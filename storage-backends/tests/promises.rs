@@ -6,14 +6,15 @@ mod common;
 use std::sync::Arc;
 
 use bt_api::plugin::Storage;
-use bt_api::testkit::storage::Subject;
-use bt_api::testkit::{TestHost, layer_conformance, storage_conformance};
+use bt_api::testkit::storage::{PROMISES, Subject};
+use bt_api::testkit::{TestHost, broken_promises, layer_conformance, storage_conformance};
 use bt_api::{PieceIndex, Plugin, StorageErrorKind, Torrent};
 use bt_storage::compact::{Compact, Config as CompactConfig};
 use bt_storage::database::Database;
 use bt_storage::files::Files;
 use bt_storage::layer::{cache::Cache, faulty::Faulty, read_only::ReadOnly, slow::Slow, trace::Trace};
 use bt_storage::memory::Memory;
+use bt_storage::null::Null;
 use bt_storage::piece_files::PieceFiles;
 use common::{Waiting, open, pattern, torrent};
 use futures::FutureExt;
@@ -43,6 +44,37 @@ layer_conformance!(cache: Cache);
 layer_conformance!(trace: Trace);
 layer_conformance!(slow: Slow);
 layer_conformance!(faulty: Faulty);
+
+/// What a subject keeps of the promises of stores.
+fn kept(subject: &Subject) -> Vec<&'static str> {
+    let broken = broken_promises(PROMISES, subject);
+    PROMISES.iter().map(|&(name, _)| name).filter(|name| !broken.contains(name)).collect()
+}
+
+/// It gives no byte back, and keeps every promise beside that.
+#[test]
+fn null_keeps_what_needs_no_bytes() {
+    let promises = [
+        "what_was_never_written_is_missing",
+        "vouches_only_for_what_was_sealed",
+        "vouches_by_sets_of_this_torrent",
+        "sealed_pieces_outlive_a_restart",
+        "saved_pieces_outlive_a_crash",
+        "an_unusable_folder_is_an_error",
+        "a_full_store_says_so",
+        "keeps_no_block",
+    ];
+    assert_eq!(kept(&Subject::of::<Null>(&[]).volatile()), promises);
+}
+
+/// The kits write before they look, and this layer denies just that: neither kit is for it, and what little is left of
+/// them is here. What it passes on has a test below.
+#[test]
+fn read_only_keeps_what_needs_no_write() {
+    let promises =
+        ["what_was_never_written_is_missing", "an_unusable_folder_is_an_error", "a_full_store_says_so"];
+    assert_eq!(kept(&Subject::of::<Memory>(&[]).volatile().behind::<ReadOnly>("")), promises);
+}
 
 /// The backend `P` under `tables`. No disk is filled for a test: a layer says that it is.
 fn full_at_16_kib<P: Plugin<Kind = Storage>>(tables: &[&str]) -> Subject {
