@@ -117,7 +117,13 @@ fn choose_named<K: Kind>(
     let registry = Registry::of::<K>();
     let found = registry.as_ref().map_err(Clone::clone).and_then(|all| all.find::<K>(name).copied());
     let registration = found.map_err(|error| source.error(Some(name_span.clone()), &error.to_string()))?;
-    let wrong = |error: plugin::ConfigError| source.error(error.span, &error.message);
+    let whole = config.span();
+    let wrong = |error: plugin::ConfigError| {
+        // What its table lacks is the fault of the `--set` that names it, not of a table for another plug-in.
+        let lacks = |span: &Range<usize>| *span == whole && source.is_set(&name_span);
+        let span = error.span.map(|span| if lacks(&span) { name_span.clone() } else { span });
+        source.error(span, &error.message)
+    };
     let built = plugin::build_registered::<K>(&registration, config.clone());
     let may_wait = purpose == Purpose::Print && built.as_ref().is_err_and(|error| error.unset);
     if !may_wait {
@@ -130,7 +136,7 @@ fn choose_named<K: Kind>(
     // What it says of itself must be what it takes, or the printed profile would not load.
     chosen.try_build::<K>().map_err(|error| {
         let message = format!("the {} `{name}` refuses its own effective configuration: {error}", K::NAME);
-        source.error(Some(name_span), &message)
+        source.error(Some(name_span.clone()), &message)
     })?;
     Ok(chosen)
 }
