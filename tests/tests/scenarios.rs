@@ -377,6 +377,10 @@ fn sets() {
         "network.delay=5",
         "--set network.delay=5: expected a duration such as \"50 ms\", or 0, found 5",
     );
+    refused_set(
+        "peers.leecher.storage.use=null",
+        "--set peers.leecher.storage.use=null: stores take part only with `content.payload = true`",
+    );
     refused_set("nonsense", "--set nonsense: expected KEY=VALUE, such as peers.leecher.count=100");
     let sets = ["name=other", "content.size=1 MiB", "network.delay=0", "tracker.reply=9", "run.until=2 h"];
     let scenario =

@@ -41,12 +41,6 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
     let seed = options.seed.unwrap_or(scenario.run.seed);
     let events = if options.events { Events::Written(&options.out) } else { Events::Hashed };
     let experiment = Experiment { scenario: &scenario, seed, sets: &options.sets, base: None, events };
-    let of_stores = |set: &&String| set.split('=').next().is_some_and(|key| key.contains(".storage."));
-    if let Some(set) = options.sets.iter().find(of_stores).filter(|_| !scenario.content.payload) {
-        terminal.note(&format!(
-            "--set {set} changes nothing: stores take part only with --set content.payload=true"
-        ));
-    }
     let stop = Stop::listen()?;
     let (wall, bar) = (stopwatch(), Bar::new(&scenario.name));
     let done = experiment.run_into(&options.out, &wall, &mut |_, done| {

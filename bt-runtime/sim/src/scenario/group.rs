@@ -211,6 +211,7 @@ impl<'s> Reader<'s> {
         let mut own = DeTable::new();
         for table in Profile::TABLES {
             if let Some((key, value)) = fields.take_entry(table) {
+                self.refuse_idle(table, value.get_ref())?;
                 own.insert(key, value);
             }
         }
@@ -219,6 +220,21 @@ impl<'s> Reader<'s> {
             return Profile::from_tables(&name, "", source, above, Some(place));
         };
         self.based_on(base, above)
+    }
+
+    /// Refuses a `--set` in a table of the kind `kind` that would change nothing.
+    fn refuse_idle(&self, kind: &str, table: &DeValue<'_>) -> Result<(), TextError> {
+        if kind != "storage" || self.content.payload {
+            return Ok(());
+        }
+        let mut values = table.as_table().into_iter().flatten().map(|(_, value)| value.span());
+        match values.find(|span| self.source.is_set(span)) {
+            None => Ok(()),
+            span => {
+                let message = "stores take part only with `content.payload = true`";
+                Err(self.source.error(span, message))
+            }
+        }
     }
 
     /// The profile `base` with the tables `above` over its own.
