@@ -44,6 +44,7 @@ fn wrong_use_is_told_in_one_line() {
         (&["--defaults", "tit-for-tatt"], "did you mean `tit-for-tat`?"),
         (&["--profile", "mainlin", "--print-profile"], "did you mean `mainline`?"),
         (&["--set", "choke", "--print-profile"], "KEY=VALUE"),
+        (&["--on-complete", "no-such-program", "x.torrent"], "no such program"),
         (&["--demo", "x.torrent"], "cannot be used with"),
         (&["--profile", "global-rarest", "--demo"], "use bt-lab"),
         (&["--profile", "global-rarest", "x.torrent"], "use bt-lab"),
@@ -170,6 +171,9 @@ fn an_object_store_is_told_where_it_is() {
     succeeds(&["--profile", path.to_str().unwrap(), "--demo", "--quiet"]);
     let wrong = bt_run(&["--profile", "object-store", "--set", "storage.url=here", "--print-profile"]);
     assert_eq!((wrong.status.code(), text(&wrong.stdout)), (Some(2), ""), "what is wrong is not printed");
+    let unsaid = bt_run(&["--set", "storage.use=object-store", "--demo"]);
+    let error = text(&unsaid.stderr);
+    assert!(error.starts_with("--set storage.use=object-store: `url` must say where"), "{error}");
     for url in ["memory:///".to_owned(), format!("file://{}/objects", folder.path().display())] {
         let set = format!("storage.url={url}");
         let summary = succeeds(&["--profile", "object-store", "--set", &set, "--demo", "--json", "--quiet"]);

@@ -7,6 +7,15 @@ use std::process::{Command, Stdio};
 
 use async_std::task;
 
+/// The whole path of `program`, which may be a name that `PATH` knows.
+///
+/// # Errors
+/// One line: there is none that can be run.
+pub(super) fn find(program: &Path) -> Result<PathBuf, String> {
+    which::which(program)
+        .map_err(|_| format!("--on-complete {}: there is no such program that can be run", program.display()))
+}
+
 /// Runs `program` with the name, info-hash and folder of a torrent as its arguments, without a shell: nothing
 /// that a torrent is called can be a command. What it prints goes to standard error, for standard output is
 /// for summaries.

@@ -135,6 +135,7 @@ fn run(options: &Options, out: &mut dyn Write) -> Result<u8, Failure> {
 }
 
 fn plan(profile: Arc<Profile>, options: &Options, seed: u64) -> Result<Plan, Failure> {
+    let on_complete = options.on_complete.as_deref().map(hook::find).transpose().map_err(Failure::usage)?;
     let torrents = options.torrents.iter().map(|path| read_torrent(path, &profile));
     let tiers: Vec<Vec<String>> = options.tracker.iter().map(|url| vec![url.clone()]).collect();
     Ok(Plan {
@@ -155,7 +156,7 @@ fn plan(profile: Arc<Profile>, options: &Options, seed: u64) -> Result<Plan, Fai
         events: options.events.clone(),
         stop_when: options.stop_when,
         time_limit: None,
-        on_complete: options.on_complete.clone(),
+        on_complete,
         quiet: options.quiet,
         profile,
     })
