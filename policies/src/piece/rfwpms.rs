@@ -2,8 +2,10 @@
 //!
 //! [Mode suppression](super::mode_suppression) keeps a swarm stable, yet lets uplinks idle. Here each piece is begun under
 //! that rule with probability `q` only, and it is the rarest of those that may be begun. At q 0 this is rarest first, at 1
-//! mode suppression that takes the rarest. The paper has simulations of it and no proof; where most peers lack one
-//! piece from the beginning, as in `bt-lab reproduce mode-suppression`, the swarm grows, even at 1.
+//! mode suppression that takes the rarest. The paper has simulations of it and no proof. Where most peers lack one
+//! piece from the beginning, as in `bt-lab reproduce mode-suppression`, the swarm is bounded at 1 and grows below it as
+//! with rarest first: all other pieces are equally frequent there, so a single exception makes the piece that was begun
+//! the only most frequent one, and every other may be begun at once.
 //!
 //! Source: the variants of mode suppression of Reddyvari, Parag and Shakkottai (INFOCOM 2018; IEEE/ACM Transactions on
 //! Networking 2021).
@@ -27,8 +29,8 @@ pub struct Rfwpms {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// The probability that the most frequent pieces are suppressed. The paper varies it; this value is ours. At 0.5,
-    /// 0.8, 0.9 and 1 the swarm of `bt-lab reproduce mode-suppression` grows.
+    /// The probability that the most frequent pieces are suppressed. The paper varies it; this value is ours. With less
+    /// than 1 the swarm of `bt-lab reproduce mode-suppression` grows.
     pub q: f64,
     /// T: nothing is suppressed unless the counts of the most and the least frequent piece differ by more than this.
     pub threshold: u32,
