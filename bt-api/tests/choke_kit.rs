@@ -19,7 +19,9 @@ enum Flaw {
     RemembersTheGone,
     ServesOneTooMany,
     GivesPlacesToTheFirst,
+    DrawsTheUninterestedToo,
     NeverMovesItsRound,
+    MovesItsRoundOnlyForPeers,
     DrawsFromElsewhere,
     ServesWhoDoesNotWait,
     ServesWhatWasNotAskedFor,
@@ -73,11 +75,12 @@ impl ChokePolicy for Two {
         }
         self.next_round = match self.flaw {
             Flaw::NeverMovesItsRound => now,
+            Flaw::MovesItsRoundOnlyForPeers if swarm.peers().is_empty() => self.next_round,
             _ => now + Duration::from_secs(10),
         };
-        let first = self.flaw == Flaw::GivesPlacesToTheFirst;
+        let all = matches!(self.flaw, Flaw::GivesPlacesToTheFirst | Flaw::DrawsTheUninterestedToo);
         let mut peers: Vec<PeerKey> =
-            swarm.peers().iter().filter(|peer| first || peer.peer_interested).map(|peer| peer.key).collect();
+            swarm.peers().iter().filter(|peer| all || peer.peer_interested).map(|peer| peer.key).collect();
         match self.flaw {
             Flaw::GivesPlacesToTheFirst => {}
             Flaw::DrawsFromElsewhere => {
@@ -150,7 +153,9 @@ broken! {
     the_gone: RemembersTheGone breaks "serves_only_connected_peers";
     one_too_many: ServesOneTooMany breaks "serves_no_more_interested_peers_than_it_says";
     the_first: GivesPlacesToTheFirst breaks "uninterested_peers_take_no_place";
+    anybody: DrawsTheUninterestedToo breaks "uninterested_peers_take_no_place";
     the_same_round: NeverMovesItsRound breaks "rounds_move_on";
+    the_same_round_alone: MovesItsRoundOnlyForPeers breaks "rounds_move_on";
     chance_from_elsewhere: DrawsFromElsewhere breaks "the_same_seed_gives_the_same_answers";
     nobody_waits: ServesWhoDoesNotWait breaks "serve_answers_only_waiting_peers";
     nothing_asked: ServesWhatWasNotAskedFor breaks "serve_answers_only_blocks_that_wait";

@@ -23,6 +23,7 @@
 
 mod host;
 mod subject;
+mod told;
 
 pub mod choke;
 pub mod odd;

@@ -10,6 +10,7 @@ use crate::choke::{ChokePolicy, PeerEvent, RequestQueue, Unchoke};
 use crate::rng::{self, Generator, below};
 use crate::testkit::Broken;
 use crate::testkit::subject::panic_of;
+use crate::testkit::told::Told;
 use crate::view::PeerKey;
 
 /// How many histories are played.
@@ -32,12 +33,12 @@ pub(super) fn play_all(subject: &Subject, build: &dyn Fn() -> Box<dyn ChokePolic
         let mut broken = played.broken;
         // A policy that died twice at one place has given the same answers until then.
         if (&played.log, &played.answers) != (&again.log, &again.answers) {
-            let how = "one history, played twice with one seed, has two outcomes".to_owned();
+            let told = &played.told;
+            let how = format!("one history, played twice with one seed, has two outcomes\n{told}");
             broken.push(Broken { promise: "the_same_seed_gives_the_same_answers", how });
         }
-        for mut broken in broken {
+        for broken in broken {
             if found.iter().all(|known| known.promise != broken.promise) {
-                broken.how += &format!("\nin history {seed}, of {steps} steps: {}", played.told);
                 found.push(broken);
             }
         }
@@ -50,7 +51,7 @@ struct Played {
     log: Vec<Vec<Unchoke>>,
     answers: Vec<Answer>,
     broken: Vec<Broken>,
-    /// The last steps, in words.
+    /// Its last steps, in words.
     told: String,
 }
 
@@ -63,7 +64,7 @@ struct History {
     crowd: u32,
     connections: u32,
     rng: Generator,
-    told: VecDeque<String>,
+    told: Told,
 }
 
 impl History {
@@ -75,8 +76,9 @@ impl History {
             crowd,
             connections: 0,
             rng: rng::stream(seed, 0, "history"),
-            told: VecDeque::from(["the run begins without peers".to_owned()]),
+            told: Told::default(),
         };
+        history.tell("the run begins without peers".to_owned());
         history.client.pieces = PIECES;
         history.client.own.piece_length = PIECE;
         // One run in eight is a seed's from the start.
@@ -85,11 +87,18 @@ impl History {
             history.client.start();
             (0..steps).for_each(|_| history.step());
         });
+        if let Some(said) = panic {
+            history.client.broke("survives_any_history", format!("it panicked: {said}"));
+            history.explain();
+        }
+        let told = history.told.words();
         let Client { log, answers, recorded, .. } = history.client;
-        let mut broken = recorded.unwrap_or_default();
-        let panicked = panic.map(|said| format!("it panicked: {said}"));
-        broken.extend(panicked.map(|how| Broken { promise: "survives_any_history", how }));
-        Played { log, answers, broken, told: Vec::from(history.told).join(", ") }
+        Played { log, answers, broken: recorded.unwrap_or_default(), told }
+    }
+
+    /// Says of what broke in the last step how it came to it.
+    fn explain(&mut self) {
+        self.told.explain(self.client.recorded.as_deref_mut().unwrap_or_default());
     }
 
     fn draw(&mut self, bound: u32) -> u32 {
@@ -99,7 +108,9 @@ impl History {
     fn step(&mut self) {
         let rounds = self.client.log.len();
         let count = self.client.peers.len() as u32;
-        if count == 0 || (count < self.crowd && self.draw(5) == 0) {
+        if count == 0 && self.draw(4) == 0 {
+            self.wait();
+        } else if count == 0 || (count < self.crowd && self.draw(5) == 0) {
             self.connect();
         } else {
             let drawn = self.draw(count) as usize;
@@ -111,13 +122,11 @@ impl History {
         if self.client.log.len() > rounds {
             self.after_a_round();
         }
+        self.explain();
     }
 
     fn tell(&mut self, what: String) {
-        if self.told.len() == 12 {
-            self.told.pop_front();
-        }
-        self.told.push_back(what);
+        self.told.tell(what);
     }
 
     fn connect(&mut self) {
@@ -198,12 +207,14 @@ impl History {
             }
             12 | 13 => self.make_room(),
             14 => self.announce(peer),
-            _ => {
-                let millis = [0, 1, 300, 5000, 10_000, 45_000][self.draw(6) as usize];
-                self.tell(format!("{millis} ms pass"));
-                self.client.pass(self.client.now + Duration::from_millis(millis));
-            }
+            _ => self.wait(),
         }
+    }
+
+    fn wait(&mut self) {
+        let millis = [0, 1, 300, 5000, 10_000, 45_000][self.draw(6) as usize];
+        self.tell(format!("{millis} ms pass"));
+        self.client.pass(self.client.now + Duration::from_millis(millis));
     }
 
     fn choking(&mut self, peer: PeerKey, choking: bool) {

@@ -1,7 +1,5 @@
 //! Random histories of a picker: a small swarm whose peers come, go, choke, announce, and send good and bad pieces.
 
-use std::collections::VecDeque;
-
 use super::Subject;
 use super::client::{Answer, Client};
 use crate::block::{PieceIndex, PieceSet};
@@ -9,6 +7,7 @@ use crate::piece::PiecePolicy;
 use crate::rng::{self, below};
 use crate::testkit::Broken;
 use crate::testkit::subject::panic_of;
+use crate::testkit::told::Told;
 use crate::view::PeerKey;
 
 /// How many histories are played.
@@ -25,12 +24,11 @@ pub(super) fn play_all(subject: &Subject, build: &dyn Fn() -> Box<dyn PiecePolic
         let steps = 2 + seed * 250 / HISTORIES;
         let (answers, mut broken, told) = play(build(), seed, steps, subject.lab_only);
         if answers != play(build(), seed, steps, subject.lab_only).0 {
-            let how = "one history, played twice with one seed, has two outcomes".to_owned();
+            let how = format!("one history, played twice with one seed, has two outcomes\n{told}");
             broken.push(Broken { promise: "the_same_seed_gives_the_same_answers", how });
         }
-        for mut broken in broken {
+        for broken in broken {
             if found.iter().all(|known| known.promise != broken.promise) {
-                broken.how += &format!("\nin history {seed}, of {steps} steps: {told}");
                 found.push(broken);
             }
         }
@@ -48,16 +46,14 @@ fn play(
     let have = if seed % 8 == 7 { PieceSet::full(PIECES) } else { PieceSet::new(PIECES) };
     let mut client = Client::recording(policy, have, seed, lab_only);
     let mut rng = rng::stream(seed, 0, "history");
-    let mut told = VecDeque::new();
+    let mut told = Told::default();
     let panic = panic_of(|| {
         for _ in 0..steps {
             let drawn = [18, 5, PIECES].map(|bound| below(&mut rng, bound));
             let what = step(&mut client, drawn);
             client.close_unwanted();
-            if told.len() == 12 {
-                told.pop_front();
-            }
-            told.push_back(what);
+            told.tell(what);
+            told.explain(client.recorded.as_deref_mut().unwrap_or_default());
         }
         finish(&mut client);
     });
@@ -74,7 +70,8 @@ fn play(
         }
         None => {}
     }
-    (client.answers, broken, Vec::from(told).join(", "))
+    told.explain(&mut broken);
+    (client.answers, broken, told.words())
 }
 
 /// Something happens, as it was `drawn`: what, to which of the peers, with which piece.
