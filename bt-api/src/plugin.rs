@@ -337,7 +337,14 @@ impl fmt::Display for RegistryError {
                 if let Some(nearest) = nearest {
                     write!(f, "; did you mean `{nearest}`?")?;
                 }
-                write!(f, " (this binary has: {})", have.join(", "))
+                write!(f, " (this binary has: {})", have.join(", "))?;
+                if nearest.is_none() {
+                    write!(
+                        f,
+                        "; one of your own needs `bt_api::register!`, and a main.rs that uses its crate"
+                    )?;
+                }
+                Ok(())
             }
         }
     }

@@ -262,6 +262,11 @@ fn wrong_use_is_told_in_one_line() {
             "bt-lab: --set run.seed=3: the seeds of these runs are those of --seeds\n",
         ),
         (
+            [&["compare", "tiny.toml", "--set", "peers.leecher.choke.slots=2", "--out", "x"][..], &two]
+                .concat(),
+            "bt-lab: --set peers.leecher.choke.slots=2, in the profile mainline: unknown field `slots`",
+        ),
+        (
             [&["tournament", "tiny.toml", "--set", "run.seed = 3", "--out", "x"][..], &two].concat(),
             "those of --seeds",
         ),

@@ -115,7 +115,7 @@ fn plug_ins() {
     refused(
         "rarest-first",
         "fastest",
-        "p.toml:4:7: no piece policy is named `fastest` (this binary has: <piece with crates>)",
+        "p.toml:4:7: no piece policy is named `fastest` (this binary has: <piece with crates>); one of your own needs `bt_api::register!`, and a main.rs that uses its crate",
     );
     refused(
         "use = \"memory\"",

@@ -196,9 +196,16 @@ fn with_profile(
     let mut scenario = base.clone();
     let mut name = String::new();
     for group in scenario.groups.iter_mut().filter(|group| classes.contains(&group.name)) {
-        let own = sets.iter().filter_map(|set| profile_set(set)).filter(|(class, _)| *class == group.name);
-        let own: Vec<String> = own.map(|(_, set)| set).collect();
-        group.profile = Arc::new(Profile::load(profile, &own)?);
+        let own = sets.iter().filter_map(|set| Some((set, profile_set(set)?)));
+        let (given, own): (Vec<&String>, Vec<String>) =
+            own.filter(|(_, (class, _))| *class == group.name).map(|(set, (_, own))| (set, own)).unzip();
+        let loaded = Profile::load(profile, &own).map_err(|error| match error.set() {
+            Some((number, what)) => {
+                TextError::new(&format!("--set {}, in the profile {profile}: {what}", given[number]))
+            }
+            None => error,
+        });
+        group.profile = Arc::new(loaded?);
         name.clone_from(&group.profile.name);
     }
     Ok((name, scenario))

@@ -20,7 +20,7 @@ use crate::sharing::{LinkId, Sharing};
 
 /// Which of them did not hold, and how.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an assertion that holds in every run is broken: {0}")]
+#[error("{0}")]
 pub struct Broken(String);
 
 /// What rounding may come to, as a part of a time or of a rate.
@@ -99,6 +99,7 @@ impl Checks {
     }
 
     fn breach(&mut self, message: impl FnOnce() -> String) {
+        let message = || format!("an assertion that holds in every run is broken: {}", message());
         self.broken.get_or_insert_with(message);
     }
 
@@ -228,7 +229,7 @@ impl Checks {
 
     /// A plug-in panicked, never waits, or answered what cannot be.
     pub(super) fn plugin(&mut self, message: String) {
-        self.breach(|| message);
+        self.broken.get_or_insert(message);
     }
 
     /// Looks whether `engine` of `node`, which is done, counted what the network counted.

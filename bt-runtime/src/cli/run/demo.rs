@@ -82,6 +82,9 @@ pub(super) async fn run(
         quiet: options.quiet,
     })
     .await;
+    for warning in seeding.take_warnings() {
+        eprintln!("bt-run: demo: the seeder, which has the same policies: {warning}");
+    }
     seeder.stop().await;
     let report = report?;
     if !report.summaries[0].complete {
