@@ -51,9 +51,9 @@ pub struct PeerFacts {
     pub pieces: PieceSet,
     /// How many `have` messages it sent since it connected; over [`Self::connected`] this tells how fast it downloads.
     pub haves: u32,
-    /// Bytes received from it in blocks that we asked for.
+    /// Bytes received from it in blocks that we asked for, since it connected.
     pub downloaded: u64,
-    /// Bytes sent to it.
+    /// Bytes sent to it since it connected.
     pub uploaded: u64,
     /// [`Self::downloaded`] since the choker's last round, whatever caused it: whoever asks for rounds between those of
     /// its clock and counts from one of these to the next keeps what [`Self::downloaded`] was.
@@ -68,8 +68,8 @@ pub struct PeerFacts {
     pub last_received: Option<Instant>,
     /// When a block was last sent to it.
     pub last_sent: Option<Instant>,
-    /// Whether it has sent us no block for the profile's `requests.snub-time`; one that never sent any is
-    /// snubbed from the start (CH-13).
+    /// Whether it has sent us no block for the profile's `requests.snub-time`; one that never sent any is snubbed from
+    /// the start, as in 3.4.2 (CH-13). One that stopped sending has [`Self::last_received`], too.
     pub snubbed: bool,
     /// Our requests that it has not answered.
     pub requested: u32,

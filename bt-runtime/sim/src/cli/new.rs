@@ -37,6 +37,11 @@ pub(super) fn run(options: &Options, terminal: &mut Terminal<'_>) -> Result<u8, 
         NewError::Io { .. } => Failure::failed(error.to_string()),
     })?;
     writeln!(terminal.out, "{} is ready; next:\n  cd {}\n  cargo test", folder.display(), folder.display())?;
-    writeln!(terminal.out, "Its README.md says what each file is and what to try.")?;
+    let framework = framework.canonicalize().unwrap_or(framework);
+    writeln!(
+        terminal.out,
+        "Its README.md says what each file is and what to try. Its Cargo.toml names the framework"
+    )?;
+    writeln!(terminal.out, "in {}. The first build takes some minutes.", framework.display())?;
     Ok(0)
 }

@@ -110,7 +110,7 @@ metrics! {
         "time that it had others unchoked, summed over them / number of unchokes: the mean length of an unchoke"
         "choke unchoke peer_closed"
     unchokes_per_minute Peer "1/min" false
-        "unchokes / minutes present"
+        "unchokes, those of uninterested peers among them (mainline unchokes these, too), / minutes present"
         "unchoke joined left"
     slot_jaccard Peer "1" false
         "mean over every 10 s of |A and B| / |A or B|, A and B the sets of unchoked peers at its begin and end; where not both are empty"
