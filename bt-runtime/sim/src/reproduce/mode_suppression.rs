@@ -152,13 +152,14 @@ fn run(lab: &Lab<'_>) -> Result<Findings, LabError> {
                 .to_owned(),
             "The proof is of the rule that knows the mode; of its variants the paper has simulations. In this swarm \
              one exception undoes the rule. The 19 pieces of the club are equally frequent, all of them the mode. As \
-             soon as somebody begins one of them all the same, that one alone is the most frequent, and the other 18 may be \
-             begun: in the log newcomers wait with nothing, and then get most of the pieces within the same seconds. \
-             Exceptions are made by odds (the swarm grows at 0.8, 0.9 and 0.99 as it does with rarest first, in all \
-             of five, five and three runs, and at 1 is as bounded as with mode suppression), by a draw of three neighbours that shows pieces of the \
-             club as less frequent than others, and by patience (one run, where who got nothing for a minute may begin \
-             any piece). The later paper's estimate puts samples together over time, which this one does not; and this \
-             swarm begins with a club, where the paper's may not."
+             soon as somebody begins one of them all the same, that one alone is the most frequent, and the other 18 \
+             may be begun: in the log newcomers wait with nothing, and then get most of the pieces within the same \
+             seconds. Exceptions are made by odds (the swarm grows at 0.8, 0.9 and 0.99 as it does with rarest first, \
+             in all of five, five and three runs, and at 1 is as bounded as with mode suppression), by a draw of \
+             three neighbours that shows pieces of the club as less frequent than others, and by patience (one run, \
+             where who got nothing for a minute may begin any piece). The later paper's estimate puts samples \
+             together over time, which this one does not; and this swarm begins with a club, where the paper's may \
+             not."
                 .to_owned(),
         ],
     })
